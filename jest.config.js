@@ -1,0 +1,25 @@
+// One configuration for every suite. Tests run the TypeScript sources themselves, as ES modules.
+export default {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: { target: 'es2023', parser: { syntax: 'typescript' } },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  roots: ['<rootDir>/test'],
+  testMatch: ['**/*.test.ts'],
+  testPathIgnorePatterns: [
+    '/node_modules/',
+    '<rootDir>/test/chaos/',
+    '<rootDir>/test/load/',
+    '<rootDir>/test/cluster/',
+  ],
+  collectCoverageFrom: ['src/**/*.ts', '!src/gen/**'],
+  testTimeout: 30_000,
+};

@@ -1,0 +1,43 @@
+// Generates src/gen from proto/. With --check it generates into a scratch folder and fails when src/gen differs.
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const check = process.argv.includes('--check');
+const env = { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH}` };
+const buf = (...args) => execFileSync('buf', args, { cwd: root, env, stdio: 'inherit' });
+
+const files = (folder) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length))
+    .sort();
+
+const committed = join(root, 'src', 'gen');
+const before = mkdtempSync(join(tmpdir(), 'homeostat-gen-'));
+try {
+  buf('lint');
+  if (check) cpSync(committed, before, { recursive: true });
+  buf('generate');
+  // The image that reflection serves: every file, imports included, exactly as buf describes it.
+  buf('build', '--output', join(committed, 'descriptors.binpb'));
+  if (check) {
+    const stale = new Set([...files(before), ...files(committed)]).values().filter((name) => {
+      try {
+        return !readFileSync(join(before, name)).equals(readFileSync(join(committed, name)));
+      } catch {
+        return true; // Present on one side only.
+      }
+    });
+    const names = [...stale];
+    if (names.length > 0) {
+      console.error(`src/gen is stale (run npm run gen): ${names.join(', ')}`);
+      process.exitCode = 1;
+    }
+  }
+} finally {
+  rmSync(before, { recursive: true, force: true });
+}
