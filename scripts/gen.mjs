@@ -22,17 +22,16 @@ try {
   buf('lint');
   if (check) cpSync(committed, before, { recursive: true });
   buf('generate');
-  // The image that reflection serves: every file, imports included, exactly as buf describes it.
-  buf('build', '--output', join(committed, 'descriptors.binpb'));
+  // What reflection serves: every file, imports included, exactly as buf describes it.
+  buf('build', '--as-file-descriptor-set', '--output', join(committed, 'descriptors.binpb'));
   if (check) {
-    const stale = new Set([...files(before), ...files(committed)]).values().filter((name) => {
+    const names = [...new Set([...files(before), ...files(committed)])].filter((name) => {
       try {
         return !readFileSync(join(before, name)).equals(readFileSync(join(committed, name)));
       } catch {
         return true; // Present on one side only.
       }
     });
-    const names = [...stale];
     if (names.length > 0) {
       console.error(`src/gen is stale (run npm run gen): ${names.join(', ')}`);
       process.exitCode = 1;
