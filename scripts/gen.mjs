@@ -1,9 +1,10 @@
-// Generates src/gen from proto/. With --check it generates into a scratch folder and fails when src/gen differs.
+// Generates src/gen and docs/api.md from proto/. With --check it fails when what is committed differs.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { renderApi } from './api-docs.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const check = process.argv.includes('--check');
@@ -17,6 +18,7 @@ const files = (folder) =>
     .sort();
 
 const committed = join(root, 'src', 'gen');
+const apiFile = join(root, 'docs', 'api.md');
 const before = mkdtempSync(join(tmpdir(), 'homeostat-gen-'));
 try {
   buf('lint');
@@ -24,6 +26,12 @@ try {
   buf('generate');
   // What reflection serves: every file, imports included, exactly as buf describes it.
   buf('build', '--as-file-descriptor-set', '--output', join(committed, 'descriptors.binpb'));
+  const api = renderApi(readFileSync(join(committed, 'descriptors.binpb')));
+  if (!check) writeFileSync(apiFile, api);
+  else if (readFileSync(apiFile, 'utf8') !== api) {
+    console.error('docs/api.md is stale (run npm run gen)');
+    process.exitCode = 1;
+  }
   if (check) {
     const names = [...new Set([...files(before), ...files(committed)])].filter((name) => {
       try {

@@ -18,6 +18,11 @@ export type Queries<Tables> = Pick<
 /** One open transaction (or its savepoint). Never kept after the callback returns. */
 export interface Tx {
   query<Tables>(): Queries<Tables>;
+  /**
+   * Calls back once, synchronously, after this command is committed to disk and before its `transact` resolves; never
+   * when it is rolled back or repeated. The callback must not throw.
+   */
+  afterCommit(callback: () => void): void;
 }
 
 export interface Store {

@@ -1,0 +1,49 @@
+/**
+ * What goes wrong at the event edge. Refusals that a call can meet carry the edge's domain, since every service gives
+ * them alike; failures to start carry a domain of their own and never reach the wire.
+ */
+import { defineErrors, reason } from '../errors.ts';
+
+/** How long a caller waits before it tries the broker again, ms. */
+export const BROKER_RETRY_AFTER_MS = 1_000;
+
+/** Refusals a call can meet; the reasons are values of `homeostat.edge.v1.ErrorReason`. */
+export const edgeError = defineErrors('homeostat.edge', {
+  BROKER_DOWN: reason('UNAVAILABLE', ['detail'], ({ detail }) => `the broker does not answer: ${detail}`),
+  OVERLOADED: reason('RESOURCE_EXHAUSTED', ['limit'], ({ limit }) => `more than ${limit} messages wait for the broker`),
+  STORAGE_FULL: reason('RESOURCE_EXHAUSTED', ['detail'], ({ detail }) => `the broker's storage is full: ${detail}`),
+});
+
+/** Why the event edge cannot start; each text is one sentence that says what to do. */
+export const startError = defineErrors('homeostat.bus', {
+  NATS_SERVER_MISSING: reason(
+    'FAILED_PRECONDITION',
+    ['remedy'],
+    ({ remedy }) => `No nats-server was found and HOMEOSTAT_NATS_URL is not set: ${remedy}`,
+  ),
+  BROKER_UNREACHABLE: reason(
+    'UNAVAILABLE',
+    ['address', 'detail'],
+    ({ address, detail }) => `The NATS server at ${address} cannot be used: ${detail}.`,
+  ),
+  BROKER_PORT_TAKEN: reason(
+    'FAILED_PRECONDITION',
+    ['port'],
+    ({ port }) => `Port ${port} for the managed nats-server is taken by another program.`,
+  ),
+  BROKER_FAILED: reason(
+    'UNAVAILABLE',
+    ['detail', 'log'],
+    ({ detail, log }) => `The managed nats-server did not start: ${detail} (its log is ${log}).`,
+  ),
+  DATA_DIRECTORY_IN_USE: reason(
+    'FAILED_PRECONDITION',
+    ['directory', 'pid'],
+    ({ directory, pid }) => `The data directory ${directory} is in use by the Homeostat server with pid ${pid}.`,
+  ),
+  DATA_DIRECTORY_UNUSABLE: reason(
+    'FAILED_PRECONDITION',
+    ['directory', 'detail'],
+    ({ directory, detail }) => `The data directory ${directory} cannot be written: ${detail}.`,
+  ),
+});

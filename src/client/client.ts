@@ -1,0 +1,116 @@
+/**
+ * Typed clients for every service. This file is the package's door `homeostat/client`:
+ *
+ *     const server = createClients({ address: '127.0.0.1:50051', token: readFileSync('admin.key', 'utf8').trim() });
+ *     const { health } = await server.resilience.getHealth({});
+ *     server.close();
+ */
+import type {
+  DescMessage,
+  DescMethodBiDiStreaming,
+  DescMethodClientStreaming,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf';
+import { EnergyService } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
+import { ResilienceService } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
+import { SessionService } from '../gen/homeostat/session/v1/session_service_pb.ts';
+import { TelemetryService } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import { type CallOptions, type Channel, type ChannelOptions, openChannel } from './channel.ts';
+
+export { type CallOptions, type Channel, type ChannelOptions, openChannel } from './channel.ts';
+export type { RetryPolicy } from './retry.ts';
+export { type RpcCode, RpcError } from './rpc-error.ts';
+
+type Unary<I extends DescMessage, O extends DescMessage> = (
+  request: MessageInitShape<I>,
+  options?: CallOptions,
+) => Promise<MessageShape<O>>;
+type ServerStreaming<I extends DescMessage, O extends DescMessage> = (
+  request: MessageInitShape<I>,
+  options?: CallOptions,
+) => AsyncIterable<MessageShape<O>>;
+type ClientStreaming<I extends DescMessage, O extends DescMessage> = (
+  requests: AsyncIterable<MessageInitShape<I>>,
+  options?: CallOptions,
+) => Promise<MessageShape<O>>;
+type BiDiStreaming<I extends DescMessage, O extends DescMessage> = (
+  requests: AsyncIterable<MessageInitShape<I>>,
+  options?: CallOptions,
+) => AsyncIterable<MessageShape<O>>;
+
+/** One function per method of a service, named as in the generated descriptor (`getMap`). */
+export type Client<Service extends DescService> = {
+  readonly [Name in keyof Service['method']]: Service['method'][Name] extends DescMethodUnary<
+    infer I,
+    infer O
+  >
+    ? Unary<I, O>
+    : Service['method'][Name] extends DescMethodServerStreaming<infer I, infer O>
+      ? ServerStreaming<I, O>
+      : Service['method'][Name] extends DescMethodClientStreaming<infer I, infer O>
+        ? ClientStreaming<I, O>
+        : Service['method'][Name] extends DescMethodBiDiStreaming<infer I, infer O>
+          ? BiDiStreaming<I, O>
+          : never;
+};
+
+type AnyMethod =
+  | DescMethodUnary
+  | DescMethodServerStreaming
+  | DescMethodClientStreaming
+  | DescMethodBiDiStreaming;
+
+/** A client of one service on a channel. */
+export function createClient<Service extends DescService>(
+  service: Service,
+  channel: Channel,
+): Client<Service> {
+  const client: Record<string, unknown> = {};
+  for (const method of service.methods as readonly AnyMethod[]) {
+    switch (method.methodKind) {
+      case 'unary':
+        client[method.localName] = (request: never, options?: CallOptions) =>
+          channel.unary(method, request, options);
+        break;
+      case 'server_streaming':
+        client[method.localName] = (request: never, options?: CallOptions) =>
+          channel.serverStream(method, request, options);
+        break;
+      case 'client_streaming':
+        client[method.localName] = (requests: never, options?: CallOptions) =>
+          channel.clientStream(method, requests, options);
+        break;
+      case 'bidi_streaming':
+        client[method.localName] = (requests: never, options?: CallOptions) =>
+          channel.bidiStream(method, requests, options);
+        break;
+    }
+  }
+  return client as Client<Service>;
+}
+
+/** Clients of all of a server's services on one channel. */
+export interface Clients {
+  readonly telemetry: Client<typeof TelemetryService>;
+  readonly energy: Client<typeof EnergyService>;
+  readonly resilience: Client<typeof ResilienceService>;
+  readonly session: Client<typeof SessionService>;
+  /** Ends the connection; calls under way fail. */
+  close(): void;
+}
+
+/** Connects on the first call. Throws when a TLS file cannot be read. */
+export function createClients(options: ChannelOptions): Clients {
+  const channel = openChannel(options);
+  return {
+    telemetry: createClient(TelemetryService, channel),
+    energy: createClient(EnergyService, channel),
+    resilience: createClient(ResilienceService, channel),
+    session: createClient(SessionService, channel),
+    close: channel.close,
+  };
+}

@@ -1,0 +1,214 @@
+/**
+ * The one table of configuration: variable, default, range, meaning. The only reader of `process.env`. All faults are
+ * reported together; the result is complete and frozen. Nothing is read when this file is imported.
+ */
+
+/** Prefix of every variable. */
+export const PREFIX = 'HOMEOSTAT_';
+
+/** All faults of a configuration, one a line. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[];
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'));
+    this.name = 'ConfigError';
+    this.faults = faults;
+  }
+}
+
+interface Row<Value> {
+  /** Value when the variable is unset or empty. */
+  readonly fallback: Value;
+  /** Reads the text; throws an Error whose message says what it must be. */
+  readonly parse: (text: string) => Value;
+  /** What is allowed, for the documentation. */
+  readonly range: string;
+  /** One sentence. */
+  readonly meaning: string;
+}
+
+function text(fallback: string, meaning: string, range = 'text'): Row<string> {
+  return { fallback, parse: (given) => given, range, meaning };
+}
+
+function address(fallback: string, meaning: string): Row<string> {
+  const parse = (given: string) => {
+    const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/.exec(given);
+    if (!match || Number(match[2]) > 65535) throw new Error('must be host:port');
+    return given;
+  };
+  return { fallback, parse, range: 'host:port', meaning };
+}
+
+function choice<const Value extends string>(
+  fallback: Value,
+  allowed: readonly Value[],
+  meaning: string,
+): Row<Value> {
+  const parse = (given: string) => {
+    const found = allowed.find((one) => one === given);
+    if (found === undefined) throw new Error(`must be one of ${allowed.join(', ')}`);
+    return found;
+  };
+  return { fallback, parse, range: allowed.join(', '), meaning };
+}
+
+function integer(fallback: number, min: number, max: number, meaning: string): Row<number> {
+  const parse = (given: string) => {
+    const value = /^-?\d{1,15}$/.test(given) ? Number(given) : Number.NaN;
+    if (!(value >= min && value <= max)) throw new Error(`must be a whole number ${min}..${max}`);
+    return value;
+  };
+  return { fallback, parse, range: `${min}..${max}`, meaning };
+}
+
+function real(fallback: number, min: number, max: number, meaning: string): Row<number> {
+  const parse = (given: string) => {
+    const value = /^-?\d+(\.\d+)?$/.test(given) ? Number(given) : Number.NaN;
+    if (!(value >= min && value <= max)) throw new Error(`must be a number ${min}..${max}`);
+    return value;
+  };
+  return { fallback, parse, range: `${min}..${max}`, meaning };
+}
+
+function flag(fallback: boolean, meaning: string): Row<boolean> {
+  const parse = (given: string) => {
+    if (given !== 'true' && given !== 'false') throw new Error('must be true or false');
+    return given === 'true';
+  };
+  return { fallback, parse, range: 'true, false', meaning };
+}
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const MIB = 1024 * 1024;
+
+/** Variables by their name without prefix. */
+export const variables = {
+  GRPC_ADDRESS: address('127.0.0.1:50051', 'Where gRPC listens; port 0 takes a free one.'),
+  HTTP_ADDRESS: address(
+    '127.0.0.1:8080',
+    'Where /livez, /readyz and /metrics listen; port 0 takes a free one.',
+  ),
+  ALLOW_PLAINTEXT: flag(false, 'Lets gRPC and HTTP listen beyond loopback without TLS.'),
+  DATA_DIR: text('.homeostat', 'Folder of the database, the managed broker and the keys.', 'path'),
+  DATABASE_URL: text(
+    '',
+    'PostgreSQL server to use instead of SQLite in the data directory.',
+    'postgresql://…',
+  ),
+  NATS_URL: text('', 'NATS server to use instead of a managed one.', 'nats://… or tls://…'),
+  NATS_CREDS_FILE: text('', 'Credentials file for that server.', 'path'),
+  NATS_CA_FILE: text('', 'Certificate authority of that server.', 'path'),
+  REFLECTION: choice('on', ['on', 'off'], 'Whether gRPC reflection is served.'),
+  LOG_LEVEL: choice(
+    'info',
+    ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+    'Least level of log lines.',
+  ),
+  STOP_TIMEOUT_MS: integer(10_000, 100, 5 * MINUTE, 'Time a stopping server gives to calls under way.'),
+
+  RPC_RECEIVE_BYTES_MAX: integer(16 * MIB, 1024, 256 * MIB, 'Largest request message.'),
+  RPC_SEND_BYTES_MAX: integer(64 * MIB, 1024, 256 * MIB, 'Largest response message.'),
+  RPC_STREAMS_MAX: integer(100, 1, 100_000, 'Concurrent calls per connection.'),
+  RPC_METADATA_BYTES_MAX: integer(16 * 1024, 1024, MIB, 'Largest metadata of a call.'),
+  RPC_KEEPALIVE_MS: integer(30 * SECOND, SECOND, HOUR, 'Silence after which a connection is pinged.'),
+  RPC_KEEPALIVE_TIMEOUT_MS: integer(10 * SECOND, SECOND, HOUR, 'Time a ping has to be answered.'),
+  RPC_CONNECTION_AGE_MS: integer(30 * MINUTE, SECOND, 7 * DAY, 'Age at which a connection is asked to end.'),
+  RPC_CONNECTION_GRACE_MS: integer(30 * SECOND, SECOND, HOUR, 'Time its calls have left then.'),
+  RPC_DEADLINE_MS: integer(30 * SECOND, 10, 5 * MINUTE, 'Deadline of a unary call that brings none.'),
+  RPC_DEADLINE_MAX_MS: integer(5 * MINUTE, 10, HOUR, 'Longest deadline of a unary call.'),
+  RPC_UNSENT_BYTES_MAX: integer(4 * MIB, 1024, 256 * MIB, 'Unsent bytes at which a slow reader is cut off.'),
+  RPC_STALL_MS: integer(10 * SECOND, 10, HOUR, 'Time after which a reader that takes nothing is cut off.'),
+
+  TELEMETRY_WINDOW_MS: integer(10 * SECOND, SECOND, HOUR, 'Width of a window where a stream sets none.'),
+  TELEMETRY_LATENESS_MS: integer(2 * SECOND, 0, 10 * MINUTE, 'Allowed lateness where a stream sets none.'),
+  TELEMETRY_SERIES_MAX: integer(100_000, 1, 1_000_000, 'Series of one stream.'),
+  TELEMETRY_SILENCE_MS: integer(30 * SECOND, SECOND, HOUR, 'Silence after which open windows are moved on.'),
+  TELEMETRY_COMMIT_MS: integer(SECOND, 10, MINUTE, 'Longest time between two commits of the fold.'),
+  TELEMETRY_SUMMARY_RETENTION_MS: integer(DAY, HOUR, 30 * DAY, 'How long closed windows are kept.'),
+
+  ENERGY_HALF_LIFE_MS: integer(
+    4 * DAY,
+    10 * MINUTE,
+    180 * DAY,
+    'Half-life of learning where a stream sets none.',
+  ),
+  ENERGY_MAP_RETENTION_MS: integer(30 * DAY, HOUR, 400 * DAY, 'How long maps are kept.'),
+
+  RESILIENCE_SLO_UTILIZATION: real(
+    0.8,
+    0.01,
+    0.99,
+    'Utilization ceiling while no service objective is known.',
+  ),
+  RESILIENCE_LOWER_AFTER_MS: integer(30 * MINUTE, 0, DAY, 'Calm event time before a level is lowered.'),
+  RESILIENCE_LOG_RETENTION_MS: integer(90 * DAY, DAY, 3650 * DAY, 'How long level changes are kept.'),
+
+  SESSION_LIMIT: integer(200, 1, 1_000_000, 'Sessions created or live at a time.'),
+  SESSION_OWNER_LIMIT: integer(20, 1, 10_000, 'Sessions created or live at a time per owner.'),
+  SESSION_START_WITHIN_MS: integer(HOUR, SECOND, 7 * DAY, 'Time after which a session not started expires.'),
+  SESSION_RETRY_MS: integer(MINUTE, SECOND, HOUR, 'Retry delay told to a refused session.'),
+};
+
+export type Variable = keyof typeof variables;
+
+type Values = { readonly [Name in Variable]: (typeof variables)[Name]['fallback'] };
+
+/** Every setting of a server, by variable; frozen. */
+export type Config = Values;
+
+/** Reads and checks an environment. Throws ConfigError with every fault found. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const faults: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, row] of Object.entries(variables) as [Variable, Row<unknown>][]) {
+    const given = environment[PREFIX + name]?.trim();
+    try {
+      values[name] = given ? row.parse(given) : row.fallback;
+    } catch (error) {
+      faults.push(`${PREFIX}${name}: ${(error as Error).message}, not "${given}"`);
+    }
+  }
+  for (const name of Object.keys(environment)) {
+    if (name.startsWith(PREFIX) && !(name.slice(PREFIX.length) in variables))
+      faults.push(`${name}: no such variable`);
+  }
+  if (faults.length === 0) faults.push(...crossChecks(values as Values));
+  if (faults.length > 0) throw new ConfigError(faults);
+  return Object.freeze(values as Values);
+}
+
+/** The environment of this process. */
+export function processEnvironment(): Readonly<Record<string, string | undefined>> {
+  return process.env;
+}
+
+function crossChecks(values: Values): string[] {
+  const faults: string[] = [];
+  if (!values.ALLOW_PLAINTEXT) {
+    for (const name of ['GRPC_ADDRESS', 'HTTP_ADDRESS'] as const) {
+      const host = values[name].slice(0, values[name].lastIndexOf(':'));
+      if (!/^(127(\.\d+){3}|localhost|\[::1\])$/.test(host))
+        faults.push(`${PREFIX}${name}: listens beyond loopback, which needs ${PREFIX}ALLOW_PLAINTEXT=true`);
+    }
+  }
+  if (!values.NATS_URL) {
+    for (const name of ['NATS_CREDS_FILE', 'NATS_CA_FILE'] as const)
+      if (values[name]) faults.push(`${PREFIX}${name}: needs ${PREFIX}NATS_URL`);
+  }
+  if (values.RPC_DEADLINE_MS > values.RPC_DEADLINE_MAX_MS)
+    faults.push(`${PREFIX}RPC_DEADLINE_MS: may not exceed ${PREFIX}RPC_DEADLINE_MAX_MS`);
+  return faults;
+}
+
+/** The table as Markdown, for docs/configuration.md. */
+export function renderConfiguration(): string {
+  const rows = (Object.entries(variables) as [Variable, Row<unknown>][]).map(
+    ([name, row]) =>
+      `| \`${PREFIX}${name}\` | ${row.fallback === '' ? 'none' : `\`${row.fallback}\``} | ${row.range} | ${row.meaning} |`,
+  );
+  return ['| variable | default | range | meaning |', '|---|---|---|---|', ...rows, ''].join('\n');
+}

@@ -1,0 +1,13 @@
+/**
+ * The reasons this context can give, one row per value of `homeostat.resilience.v1.ErrorReason`.
+ */
+import { defineErrors, fieldInvalid, reason } from '../errors.ts';
+
+export const resilienceError = defineErrors('homeostat.resilience', {
+  FIELD_INVALID: fieldInvalid,
+  CELL_NOT_FOUND: reason(
+    'NOT_FOUND',
+    ['domain', 'cluster'],
+    ({ domain, cluster }) => `there is no cell ${domain}/${cluster}`,
+  ),
+});

@@ -1,0 +1,121 @@
+/**
+ * One SQLite connection through libsql. Every call is synchronous underneath: a statement has finished, and a commit
+ * is on disk, when the call returns. Statements are prepared once and kept; bytes come back as Uint8Array.
+ */
+import Database from 'libsql';
+import type { CompiledQuery, QueryResult } from 'kysely';
+import { storageFull, storeDown, storeReadOnly } from './errors.ts';
+import { checkParameters } from './parameters.ts';
+import type { Connection } from './queries.ts';
+
+export interface SqliteConnection extends Connection {
+  /** Runs a statement without parameters; what it returns is dropped. */
+  execute(sql: string): void;
+  /** False once SQLite has rolled a transaction back on its own, as it does when the disk is full. */
+  inTransaction(): boolean;
+  /** Lets go of the kept statements and of the file. */
+  close(): void;
+}
+
+/** Statements kept prepared; the oldest is dropped first. The product has some hundred distinct ones. */
+const KEPT_STATEMENTS = 512;
+
+interface Prepared {
+  /** Whether it gives rows. */
+  readonly reader: boolean;
+  all(parameters: readonly unknown[]): unknown[];
+  run(parameters: readonly unknown[]): { changes: number };
+}
+
+/** Primary result codes (https://sqlite.org/rescode.html); the low byte of every extended code. */
+export const SQLITE = {
+  BUSY: 5,
+  READONLY: 8,
+  IOERR: 10,
+  CORRUPT: 11,
+  FULL: 13,
+  CANTOPEN: 14,
+  NOTADB: 26,
+} as const;
+
+/** Codes of an engine that cannot do its work now, whatever the statement: 7 NOMEM, 9 INTERRUPT, 15 PROTOCOL. */
+const DOWN: ReadonlySet<number> = new Set([
+  SQLITE.BUSY,
+  6, // LOCKED
+  7,
+  9,
+  SQLITE.IOERR,
+  SQLITE.CORRUPT,
+  SQLITE.CANTOPEN,
+  15,
+  SQLITE.NOTADB,
+]);
+
+/** The primary result code of a driver error; 0 for anything else. */
+export function sqliteCode(error: unknown): number {
+  const raw = (error as { rawCode?: unknown } | null | undefined)?.rawCode;
+  return typeof raw === 'number' ? raw & 0xff : 0;
+}
+
+/** The refusal for a driver error; an error of the statement itself (a constraint, a typing error) stays as it is. */
+export function sqliteError(error: unknown): unknown {
+  const code = sqliteCode(error);
+  if (code === SQLITE.FULL) return storageFull(error);
+  if (code === SQLITE.READONLY) return storeReadOnly(error);
+  return DOWN.has(code) ? storeDown(error) : error;
+}
+
+/** Opens the file (making it where needed). Driver errors are thrown as they are; `executeQuery` gives refusals. */
+export function openSqliteConnection(path: string, busyTimeoutMs: number): SqliteConnection {
+  const database = new Database(path, { timeout: busyTimeoutMs });
+  const statements = new Map<string, Prepared>();
+  let open = true;
+
+  const prepare = (sql: string): Prepared => {
+    const kept = statements.get(sql);
+    if (kept) return kept;
+    if (!open) throw storeDown(undefined);
+    const statement = database.prepare(sql);
+    const prepared: Prepared = {
+      reader: statement.reader,
+      all: (parameters) => statement.all(parameters),
+      run: (parameters) => statement.run(parameters),
+    };
+    if (statements.size >= KEPT_STATEMENTS) statements.delete(statements.keys().next().value!);
+    statements.set(sql, prepared);
+    return prepared;
+  };
+  return {
+    execute(sql) {
+      const statement = prepare(sql);
+      if (statement.reader) statement.all([]);
+      else statement.run([]);
+    },
+    async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+      checkParameters(parameters);
+      try {
+        const statement = prepare(sql);
+        if (statement.reader) return { rows: withBytes(statement.all(parameters)) as Row[] };
+        return { rows: [], numAffectedRows: BigInt(statement.run(parameters).changes) };
+      } catch (error) {
+        throw sqliteError(error);
+      }
+    },
+    inTransaction: () => database.inTransaction,
+    close() {
+      open = false;
+      statements.clear();
+      database.close();
+    },
+  };
+}
+
+/** Turns the driver's ArrayBuffers into Uint8Arrays, in place and without copying. */
+function withBytes(rows: unknown[]): unknown[] {
+  for (const row of rows as Record<string, unknown>[])
+    for (const column in row) {
+      const value = row[column];
+      if (typeof value === 'object' && value !== null) row[column] = new Uint8Array(value as ArrayBuffer);
+    }
+  return rows;
+}
