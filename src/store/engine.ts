@@ -1,10 +1,8 @@
 /** What an SQL engine gives the store: reads, transactions and the time its commits take. */
 import type { Clock } from '../clock.ts';
+import type { Work } from './command.ts';
 import type { BoundQueries } from './queries.ts';
 import type { ColumnTypes } from './store.ts';
-
-/** A command: awaits nothing but SQL, may run again after a conflict. */
-export type Work<Result> = (session: BoundQueries<unknown>) => Promise<Result>;
 
 export interface Engine {
   readonly dialect: 'sqlite' | 'postgresql';

@@ -71,13 +71,18 @@ export class ConflictError extends Error {
   }
 }
 
+/** Codes of a damaged database: SHORT_READ is a file cut off, XX001 and XX002 are PostgreSQL's data and index damage. */
+const DAMAGED = /^(SQLITE_CORRUPT|SQLITE_NOTADB|SQLITE_IOERR_SHORT_READ$|XX001$|XX002$)/;
+
 /** The sentence for a run-time refusal that was met while the store was opened; anything else is passed through. */
 export function openingError(database: string, error: unknown): unknown {
   if (!(error instanceof AppError) || error.domain !== storeError.domain) return error;
   const details = { cause: error.cause };
   if (error.reason === 'STORAGE_FULL') return storeOpenError('DATABASE_FULL', { database }, details);
   if (error.reason === 'STORE_READ_ONLY') return storeOpenError('DATABASE_READ_ONLY', { database }, details);
-  return storeOpenError('DATABASE_UNREACHABLE', { database, code: codeOf(error.cause) }, details);
+  const code = codeOf(error.cause);
+  if (DAMAGED.test(code)) return storeOpenError('DATABASE_DAMAGED', { database }, details);
+  return storeOpenError('DATABASE_UNREACHABLE', { database, code }, details);
 }
 
 /** The driver's code of an error, for texts meant for operators. */

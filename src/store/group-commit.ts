@@ -8,9 +8,11 @@
  * but SQL, and SQL here is synchronous, no I/O of the process runs inside a group.
  */
 import { type Clock, delay } from '../clock.ts';
-import type { CommitTimes, Work } from './engine.ts';
+import type { Logger } from '../observability.ts';
+import { announceCommit, type Outcome, runCommand, type Work } from './command.ts';
+import type { CommitTimes } from './engine.ts';
 import { storeDown } from './errors.ts';
-import { type Dialect, type Outcome, runCommand } from './queries.ts';
+import type { Dialect } from './queries.ts';
 import { SQLITE, type SqliteConnection, sqliteCode, sqliteError } from './sqlite-connection.ts';
 
 export interface GroupCommitOptions {
@@ -18,11 +20,15 @@ export interface GroupCommitOptions {
   readonly dialect: Dialect;
   readonly clock: Clock;
   readonly commitTimes: CommitTimes;
+  readonly logger: Logger;
 }
 
 /** Bounds of one group: it takes no further command after either, so the event loop is not held for long. */
 const GROUP_COMMANDS = 256;
 const GROUP_MS = 5;
+
+/** A group open for longer holds a command that awaits something other than SQL; it is reported. */
+const STUCK_MS = 5_000;
 
 /** How often and how long apart a write lock held by another process is asked for, before STORE_DOWN. */
 const BUSY_ATTEMPTS = 50;
@@ -75,6 +81,7 @@ export class GroupCommit {
       for (const command of this.#queue.splice(0)) command.reject(refusal);
       return;
     }
+    const stuck = clock.after(STUCK_MS, () => this.#reportStuck(), true);
     const startMs = clock.monotonicMs();
     const commands: Command[] = [];
     const outcomes: Outcome<unknown>[] = [];
@@ -88,13 +95,22 @@ export class GroupCommit {
       connection.inTransaction() &&
       clock.monotonicMs() - startMs < GROUP_MS
     );
+    stuck.cancel();
     const lost = this.#commit(outcomes);
+    if (lost === undefined) outcomes.forEach(announceCommit);
     commands.forEach((command, i) => {
       const outcome = outcomes[i]!;
       if (!outcome.ok) command.reject(outcome.error);
       else if (lost !== undefined) command.reject(lost);
       else command.resolve(outcome.value);
     });
+  }
+
+  #reportStuck(): void {
+    this.#options.logger.error(
+      { waiting: this.#queue.length },
+      'a command holds its transaction open: inside transact it awaits something other than its own SQL',
+    );
   }
 
   /** Takes the write lock, waiting for another process that holds it. Returns the refusal when it cannot be had. */
@@ -120,7 +136,10 @@ export class GroupCommit {
       connection.execute('release command');
       return outcome;
     } catch (error) {
-      return { ok: false, error: sqliteError(error), cause: error };
+      // A savepoint that cannot be ended may leave half a command behind, so the whole group goes.
+      this.#rollback();
+      const refusal = sqliteError(error);
+      return { ok: false, error: refusal, cause: refusal };
     }
   }
 
@@ -137,8 +156,18 @@ export class GroupCommit {
       commitTimes.note(startMs);
       return undefined;
     } catch (error) {
-      if (connection.inTransaction()) connection.execute('rollback');
+      this.#rollback();
       return sqliteError(error);
+    }
+  }
+
+  #rollback(): void {
+    const { connection, logger } = this.#options;
+    try {
+      if (connection.inTransaction()) connection.execute('rollback');
+    } catch (error) {
+      // Nothing is committed either way; the next BEGIN fails and says so to its commands.
+      logger.error({ err: error }, 'a transaction could not be rolled back');
     }
   }
 }

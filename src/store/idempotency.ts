@@ -81,35 +81,38 @@ export async function idempotent(
     return { outcome: 'repeat', response: known.response };
   }
   const response = await work();
-  await ofKey(tx.query<IdempotencyTables>().updateTable('store_idempotency').set({ response }), request).execute();
+  await tx
+    .query<IdempotencyTables>()
+    .updateTable('store_idempotency')
+    .set({ response })
+    .where((row) => row.and(identity(request)))
+    .execute();
   return { outcome: 'first', response };
 }
 
+const identity = ({ principal, method, key }: IdempotentRequest) => ({ principal, method, key });
+
 /** Takes the key. Returns the row of whoever holds it already. */
 async function claim(queries: Queries<IdempotencyTables>, request: IdempotentRequest) {
-  const { principal, method, key, requestDigest, nowMs } = request;
+  const { requestDigest, nowMs } = request;
   const fresh = { request_digest: requestDigest, response: new Uint8Array(0), created_at_ms: nowMs };
   const inserted = await queries
     .insertInto('store_idempotency')
-    .values({ principal, method, key, ...fresh })
+    .values({ ...identity(request), ...fresh })
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirstOrThrow();
   if (inserted.numInsertedOrUpdatedRows === 1n) return undefined;
   const known = await queries
     .selectFrom('store_idempotency')
     .select(['request_digest', 'response', 'created_at_ms'])
-    .where('principal', '=', principal)
-    .where('method', '=', method)
-    .where('key', '=', key)
+    .where((row) => row.and(identity(request)))
     .executeTakeFirstOrThrow();
   if (known.created_at_ms > nowMs - IDEMPOTENCY_RETENTION_MS) return known;
   // Forgotten, though not pruned yet: the key is free again.
   await queries
     .updateTable('store_idempotency')
     .set(fresh)
-    .where('principal', '=', principal)
-    .where('method', '=', method)
-    .where('key', '=', key)
+    .where((row) => row.and(identity(request)))
     .execute();
   return undefined;
 }

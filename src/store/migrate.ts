@@ -18,8 +18,8 @@ export function applyMigrations(
   known: ReadonlySet<string>,
   nowMs: number,
 ): Promise<void> {
-  return engine.transactAlone(async (session) => {
-    const { schema } = session;
+  return engine.transactAlone(async ({ queries }) => {
+    const { schema } = queries;
     const types = engine.columnTypes;
     await schema
       .createTable('store_migration')
@@ -27,7 +27,7 @@ export function applyMigrations(
       .addColumn('id', types.text, (column) => column.primaryKey())
       .addColumn('applied_at_ms', types.integer, (column) => column.notNull())
       .execute();
-    const tables = session as BoundQueries<MigrationTables>;
+    const tables = queries as BoundQueries<MigrationTables>;
     const rows = await tables.selectFrom('store_migration').select('id').orderBy('id').execute();
     const applied = new Set(rows.map((row) => row.id));
     for (const id of applied)

@@ -11,10 +11,11 @@ import {
   type DialectAdapter,
   type FunctionModule,
   type KyselyPlugin,
-  QueryCreator,
   type QueryCompiler,
+  QueryCreator,
   type QueryResult,
   SchemaModule,
+  SelectQueryNode,
 } from 'kysely';
 import type { Queries } from './store.ts';
 
@@ -62,6 +63,16 @@ export function refuseStream(): never {
   throw new Error('query streams are not supported: read pages by key');
 }
 
+/** The connection for reads outside transactions: anything but a SELECT belongs into `transact`. */
+export function readOnly(connection: Connection): Connection {
+  return {
+    async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+      if (!SelectQueryNode.is(query.query)) throw new Error('a write outside a transaction: use transact');
+      return await connection.executeQuery<Row>(query);
+    },
+  };
+}
+
 /** Hands one connection to every query. */
 export function singleProvider(connection: Connection): ConnectionProvider {
   const full: DatabaseConnection = {
@@ -69,45 +80,4 @@ export function singleProvider(connection: Connection): ConnectionProvider {
     streamQuery: refuseStream,
   };
   return { provideConnection: (consumer) => consumer(full) };
-}
-
-/** How a command ended inside its transaction, before the transaction itself ends. */
-export type Outcome<Result> =
-  | { readonly ok: true; readonly value: Result }
-  /** `error` is what the caller gets; `cause` is the first statement that failed, where one did. */
-  | { readonly ok: false; readonly error: unknown; readonly cause: unknown };
-
-/**
- * Runs one command on a connection whose transaction (or savepoint) is open. A statement that failed dooms the
- * command even if it caught the error: PostgreSQL aborts the transaction there, and both engines must agree. A query
- * issued after the command has ended is refused, so nothing leaks into the next command's transaction.
- */
-export async function runCommand<Result>(
-  dialect: Dialect,
-  connection: Connection,
-  work: (session: BoundQueries<unknown>) => Promise<Result>,
-): Promise<Outcome<Result>> {
-  let over = false;
-  let failed = false;
-  let cause: unknown;
-  const guarded: Connection = {
-    async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
-      if (over) throw new Error('a query was issued after its transaction had ended');
-      try {
-        return await connection.executeQuery<Row>(query);
-      } catch (error) {
-        if (!failed) cause = error;
-        failed = true;
-        throw error;
-      }
-    },
-  };
-  try {
-    const value = await work(bindQueries(dialect, singleProvider(guarded)));
-    return failed ? { ok: false, error: cause, cause } : { ok: true, value };
-  } catch (error) {
-    return { ok: false, error, cause };
-  } finally {
-    over = true;
-  }
 }

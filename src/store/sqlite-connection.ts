@@ -2,8 +2,9 @@
  * One SQLite connection through libsql. Every call is synchronous underneath: a statement has finished, and a commit
  * is on disk, when the call returns. Statements are prepared once and kept; bytes come back as Uint8Array.
  */
-import Database from 'libsql';
+
 import type { CompiledQuery, QueryResult } from 'kysely';
+import Database from 'libsql';
 import { storageFull, storeDown, storeReadOnly } from './errors.ts';
 import { checkParameters } from './parameters.ts';
 import type { Connection } from './queries.ts';
@@ -19,6 +20,8 @@ export interface SqliteConnection extends Connection {
 
 /** Statements kept prepared; the oldest is dropped first. The product has some hundred distinct ones. */
 const KEPT_STATEMENTS = 512;
+/** A longer text is a bulk insert, of which every length is a statement of its own: not worth keeping. */
+const KEPT_SQL_LENGTH = 8_192;
 
 interface Prepared {
   /** Whether it gives rows. */
@@ -30,37 +33,48 @@ interface Prepared {
 /** Primary result codes (https://sqlite.org/rescode.html); the low byte of every extended code. */
 export const SQLITE = {
   BUSY: 5,
+  LOCKED: 6,
+  NOMEM: 7,
   READONLY: 8,
+  INTERRUPT: 9,
   IOERR: 10,
   CORRUPT: 11,
   FULL: 13,
   CANTOPEN: 14,
+  PROTOCOL: 15,
   NOTADB: 26,
 } as const;
 
-/** Codes of an engine that cannot do its work now, whatever the statement: 7 NOMEM, 9 INTERRUPT, 15 PROTOCOL. */
+/** SQLITE_IOERR_SHMSIZE: the index of the log cannot grow, which is how a full disk shows in WAL mode at first. */
+const SHARED_MEMORY_FULL = 4874;
+
+/** Codes of an engine that cannot do its work now, whatever the statement. */
 const DOWN: ReadonlySet<number> = new Set([
   SQLITE.BUSY,
-  6, // LOCKED
-  7,
-  9,
+  SQLITE.LOCKED,
+  SQLITE.NOMEM,
+  SQLITE.INTERRUPT,
   SQLITE.IOERR,
   SQLITE.CORRUPT,
   SQLITE.CANTOPEN,
-  15,
+  SQLITE.PROTOCOL,
   SQLITE.NOTADB,
 ]);
 
 /** The primary result code of a driver error; 0 for anything else. */
 export function sqliteCode(error: unknown): number {
+  return extendedCode(error) & 0xff;
+}
+
+function extendedCode(error: unknown): number {
   const raw = (error as { rawCode?: unknown } | null | undefined)?.rawCode;
-  return typeof raw === 'number' ? raw & 0xff : 0;
+  return typeof raw === 'number' ? raw : 0;
 }
 
 /** The refusal for a driver error; an error of the statement itself (a constraint, a typing error) stays as it is. */
 export function sqliteError(error: unknown): unknown {
   const code = sqliteCode(error);
-  if (code === SQLITE.FULL) return storageFull(error);
+  if (code === SQLITE.FULL || extendedCode(error) === SHARED_MEMORY_FULL) return storageFull(error);
   if (code === SQLITE.READONLY) return storeReadOnly(error);
   return DOWN.has(code) ? storeDown(error) : error;
 }
@@ -81,6 +95,7 @@ export function openSqliteConnection(path: string, busyTimeoutMs: number): Sqlit
       all: (parameters) => statement.all(parameters),
       run: (parameters) => statement.run(parameters),
     };
+    if (sql.length > KEPT_SQL_LENGTH) return prepared;
     if (statements.size >= KEPT_STATEMENTS) statements.delete(statements.keys().next().value!);
     statements.set(sql, prepared);
     return prepared;

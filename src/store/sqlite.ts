@@ -14,11 +14,12 @@ import {
   SqliteQueryCompiler,
 } from 'kysely';
 import type { Clock } from '../clock.ts';
+import type { Logger } from '../observability.ts';
 import { createCommitTimes, type Engine } from './engine.ts';
 import { codeOf, openingError, storeOpenError } from './errors.ts';
 import { GroupCommit } from './group-commit.ts';
-import { bindQueries, type Dialect, singleProvider } from './queries.ts';
-import { openSqliteConnection, SQLITE, type SqliteConnection, sqliteCode, sqliteError } from './sqlite-connection.ts';
+import { bindQueries, type Dialect, readOnly, singleProvider } from './queries.ts';
+import { openSqliteConnection, type SqliteConnection, sqliteError } from './sqlite-connection.ts';
 
 const FILE = 'homeostat.db';
 
@@ -49,18 +50,25 @@ const dialect: Dialect = {
   plugins: [strictTables],
 };
 
+export interface SqliteOptions {
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
 /** Opens the database of a data directory. Throws AppError of domain `homeostat.store` with one sentence. */
-export function openSqlite(options: { readonly dataDir: string; readonly clock: Clock }): Engine {
+export function openSqlite(options: SqliteOptions): Engine {
+  const { clock, logger } = options;
   const path = join(options.dataDir, FILE);
   makeFile(options.dataDir, path);
   const { writer, reading } = connect(path);
-  const commitTimes = createCommitTimes(options.clock);
-  const groups = new GroupCommit({ connection: writer, dialect, clock: options.clock, commitTimes });
+  const commitTimes = createCommitTimes(clock);
+  const groups = new GroupCommit({ connection: writer, dialect, clock, commitTimes, logger });
   return {
     dialect: 'sqlite',
     columnTypes: { text: 'text', integer: 'integer', real: 'real', bytes: 'blob' },
     address: path,
-    reader: bindQueries(dialect, singleProvider(reading)),
+    reader: bindQueries(dialect, singleProvider(readOnly(reading))),
     commitTimes,
     transact: (work) => groups.submit(work),
     // The write lock of BEGIN IMMEDIATE keeps other servers away already.
@@ -68,9 +76,19 @@ export function openSqlite(options: { readonly dataDir: string; readonly clock: 
     async close() {
       await groups.close();
       reading.close();
+      emptyLog(writer);
       writer.close();
     },
   };
+}
+
+/** Moves the log into the database file, so that a stopped server leaves one whole file. */
+function emptyLog(writer: SqliteConnection): void {
+  try {
+    writer.execute('pragma wal_checkpoint(truncate)');
+  } catch {
+    // Nothing is lost: the log holds every commit, and the next start reads it.
+  }
 }
 
 /** Makes the file, mode 0600, and proves that it can be written: libsql gives no code for a file it cannot open. */
@@ -106,9 +124,6 @@ function connect(path: string): { writer: SqliteConnection; reading: SqliteConne
     return { writer, reading };
   } catch (error) {
     for (const connection of opened) connection.close();
-    const code = sqliteCode(error);
-    if (code === SQLITE.NOTADB || code === SQLITE.CORRUPT)
-      throw storeOpenError('DATABASE_DAMAGED', { database: path }, { cause: error });
     throw openingError(path, sqliteError(error));
   }
 }

@@ -5,7 +5,7 @@
  * command has its own. So inside `transact` a command awaits nothing but SQL, and memory changes only after the
  * returned promise has resolved (= committed to disk).
  */
-import type { Kysely, SchemaModule } from 'kysely';
+import type { Expression, Kysely, SchemaModule } from 'kysely';
 
 export { sql } from 'kysely';
 
@@ -32,10 +32,15 @@ export interface Store {
   /**
    * Runs `work` in a transaction and resolves once it is committed to disk. A throw rolls back this command alone.
    * Conflicts that a repeat can solve (busy, serialization, deadlock) are retried, so `work` may run again.
-   * Throws AppError STORE_DOWN or STORAGE_FULL (domain `homeostat.store`).
+   * Throws AppError STORE_DOWN, STORE_READ_ONLY or STORAGE_FULL (domain `homeostat.edge`). A statement that fails
+   * fails the command, even when `work` catches its error.
    */
   transact<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
-  /** Applies the migrations not yet applied, in order, each once even among several servers. */
+  /**
+   * Applies the migrations not yet applied, in order, each once even among several servers, all or none. The first
+   * call names those of every context (later ones add to it): a database that holds others was written by a newer
+   * version and is refused with AppError DATABASE_NEWER (domain `homeostat.store`).
+   */
   migrate(migrations: readonly Migration[]): Promise<void>;
   /** Whether a trivial read answers now. */
   readable(): Promise<boolean>;
@@ -55,7 +60,8 @@ export interface Migration {
  * engines (they stay below 2^53); bytes as `Uint8Array`.
  */
 export interface ColumnTypes {
-  readonly text: 'text';
+  /** Compared by code point on both engines. No U+0000. */
+  readonly text: 'text' | Expression<unknown>;
   readonly integer: 'bigint' | 'integer';
   readonly real: 'double precision' | 'real';
   readonly bytes: 'bytea' | 'blob';
