@@ -85,7 +85,7 @@ const contextsStayApart: Rule = (source) => {
 /** Rule 2: only the composition root opens a context's door; the command line may use it for offline verification. */
 const onlyTheRootComposes: Rule = (source) => {
   const own = areaOf(source.path);
-  if (source.path === 'src/server.ts') return [];
+  if (!source.path.startsWith('src/') || source.path === 'src/server.ts') return [];
   if (own !== undefined && contexts.includes(own)) return [];
   return importsOf(source)
     .filter((one) => !one.typeOnly && contexts.includes(areaOf(one.target) ?? ''))

@@ -3,6 +3,7 @@
  */
 import { defineErrors, fieldInvalid, reason } from '../errors.ts';
 
+/** Makes an error of this context: `resilienceError('CELL_NOT_FOUND', { domain, cluster })`. */
 export const resilienceError = defineErrors('homeostat.resilience', {
   FIELD_INVALID: fieldInvalid,
   CELL_NOT_FOUND: reason(

@@ -4,6 +4,7 @@
  */
 import { utilizationForPromise, type WaitPromise } from './queue.ts';
 
+/** What is known of a cell's capacity. */
 export interface CeilingBasis {
   /** The promise to keep; without one, `utilizationWithoutPromise` stands in. */
   readonly promise?: WaitPromise;

@@ -12,6 +12,7 @@ import { type DefenseInput, type DefenseLevel, type InputName, maxLevel } from '
 const VITAL_INPUTS = ['utilization', 'served_share'] as const;
 type VitalInput = (typeof VITAL_INPUTS)[number];
 
+/** How slowly a level falls, event time in milliseconds. */
 export interface HysteresisRules {
   /** Event time every input must have been calm before the level falls by one. */
   readonly holdMs: number;
@@ -21,6 +22,7 @@ export interface HysteresisRules {
   readonly unknownLooksMax: number;
 }
 
+/** A level and what is needed to go on holding it. */
 export interface HeldLevel {
   readonly level: DefenseLevel;
   /** First of the looks since which all inputs ask for less, by the margin; absent when the last one did not. */
@@ -37,6 +39,7 @@ export interface Findings {
   readonly inputs: readonly DefenseInput[];
 }
 
+/** The level before anything was looked at. */
 export const UNRAISED: HeldLevel = { level: 1, unknownLooks: { utilization: 0, served_share: 0 } };
 
 /** The level after a look, and what changed it: an input's name, `hysteresis`, or nothing. */
@@ -48,7 +51,7 @@ export function holdLevel(
   const unknownLooks = countUnknown(held.unknownLooks, look.inputs);
   const dark = VITAL_INPUTS.find((name) => unknownLooks[name] >= rules.unknownLooksMax);
   const worst = worstInput(look.inputs);
-  const asked = maxLevel(asLevel(worst?.level), dark ? 2 : 1);
+  const asked = maxLevel(worst?.level ?? 1, dark ? 2 : 1);
   if (asked > held.level) {
     const cause = worst?.level === asked ? worst.name : dark;
     return { held: { level: asked, unknownLooks }, cause };
@@ -93,8 +96,4 @@ function countUnknown(
   const count = (name: VitalInput) =>
     inputs.some((input) => input.name === name && input.status === 'UNKNOWN') ? before[name] + 1 : 0;
   return { utilization: count('utilization'), served_share: count('served_share') };
-}
-
-function asLevel(level: DefenseLevel | 0 | undefined): DefenseLevel {
-  return level === undefined || level === 0 ? 1 : level;
 }

@@ -6,8 +6,10 @@
  */
 import type { Status } from '../../gen/homeostat/resilience/v1/resilience_service_pb.ts';
 
+/** 1 asks for nothing, 5 for everything. */
 export type DefenseLevel = 1 | 2 | 3 | 4 | 5;
 
+/** The rows of the table. */
 export type InputName =
   | 'utilization'
   | 'served_share'
@@ -40,9 +42,10 @@ export interface DefenseInput {
   readonly window?: Span;
 }
 
-/** What an input asks for, and the thresholds of levels 2, 3, ... it was held against. */
-interface Reading {
+/** What a measurement asks for. */
+export interface Reading {
   readonly level: DefenseLevel;
+  /** The threshold passed, or the next one above. */
   readonly threshold: number;
 }
 
@@ -83,6 +86,7 @@ export interface ContingencyFinding {
   readonly unservedAfterLoss: 'NOTHING' | 'SOME' | 'RANK_1';
 }
 
+/** The level of what is unserved now, or would be after any one loss. */
 export function contingencyLevel(finding: ContingencyFinding): DefenseLevel {
   const now = { NOTHING: 1, SOME: 4, RANK_1: 5 } as const;
   const afterLoss = { NOTHING: 1, SOME: 2, RANK_1: 3 } as const;
@@ -100,6 +104,7 @@ export function homeostasisLevel(finding: {
   return finding.etaMs !== undefined && finding.etaMs <= finding.responseTimeMs ? 2 : 1;
 }
 
+/** How near a critical transition is. */
 export type PhaseSeverity = 'NORMAL' | 'ELEVATED' | 'HIGH' | 'CRITICAL' | 'IMMINENT';
 
 /**
@@ -141,7 +146,8 @@ export function absentInput(name: InputName, status: StatusName): DefenseInput {
   return { name, status, level: 0, cautiousLevel: 0 };
 }
 
-export function maxLevel(...levels: readonly DefenseLevel[]): DefenseLevel {
+/** The greatest of some levels, at least 1. */
+export function maxLevel(...levels: readonly (DefenseLevel | 0)[]): DefenseLevel {
   return Math.max(1, ...levels) as DefenseLevel;
 }
 

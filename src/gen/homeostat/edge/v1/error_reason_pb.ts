@@ -10,7 +10,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homeostat/edge/v1/error_reason.proto.
  */
 export const file_homeostat_edge_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("CiRob21lb3N0YXQvZWRnZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SEWhvbWVvc3RhdC5lZGdlLnYxKs8CCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIZChVFUlJPUl9SRUFTT05fSU5URVJOQUwQARIZChVFUlJPUl9SRUFTT05fRFJBSU5JTkcQAhIbChdFUlJPUl9SRUFTT05fU1RPUkVfRE9XThADEiAKHEVSUk9SX1JFQVNPTl9TVE9SRV9SRUFEX09OTFkQBBIdChlFUlJPUl9SRUFTT05fU1RPUkFHRV9GVUxMEAUSHAoYRVJST1JfUkVBU09OX0JST0tFUl9ET1dOEAYSGwoXRVJST1JfUkVBU09OX09WRVJMT0FERUQQBxIcChhFUlJPUl9SRUFTT05fU0xPV19SRUFERVIQCBIZChVFUlJPUl9SRUFTT05fREVBRExJTkUQCRIaChZFUlJPUl9SRUFTT05fQ0FOQ0VMTEVEEApiBnByb3RvMw");
+  fileDesc("CiRob21lb3N0YXQvZWRnZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SEWhvbWVvc3RhdC5lZGdlLnYxKrEDCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIZChVFUlJPUl9SRUFTT05fSU5URVJOQUwQARIZChVFUlJPUl9SRUFTT05fRFJBSU5JTkcQAhIbChdFUlJPUl9SRUFTT05fU1RPUkVfRE9XThADEiAKHEVSUk9SX1JFQVNPTl9TVE9SRV9SRUFEX09OTFkQBBIdChlFUlJPUl9SRUFTT05fU1RPUkFHRV9GVUxMEAUSHAoYRVJST1JfUkVBU09OX0JST0tFUl9ET1dOEAYSGwoXRVJST1JfUkVBU09OX09WRVJMT0FERUQQBxIcChhFUlJPUl9SRUFTT05fU0xPV19SRUFERVIQCBIZChVFUlJPUl9SRUFTT05fREVBRExJTkUQCRIaChZFUlJPUl9SRUFTT05fQ0FOQ0VMTEVEEAoSGgoWRVJST1JfUkVBU09OX01BTEZPUk1FRBALEiAKHEVSUk9SX1JFQVNPTl9SRVBMWV9UT09fTEFSR0UQDBIiCh5FUlJPUl9SRUFTT05fU0VSVklDRV9OT1RfRk9VTkQQDWIGcHJvdG8z");
 
 /**
  * Reasons in `google.rpc.ErrorInfo` of domain `homeostat.edge`: what any call may meet, whatever its service.
@@ -94,6 +94,27 @@ export const ErrorReason = {
    * @generated from enum value: ERROR_REASON_CANCELLED = 10;
    */
   CANCELLED: 10,
+
+  /**
+   * INVALID_ARGUMENT. The request's bytes are not the message the method takes. Metadata: type.
+   *
+   * @generated from enum value: ERROR_REASON_MALFORMED = 11;
+   */
+  MALFORMED: 11,
+
+  /**
+   * RESOURCE_EXHAUSTED. The reply passes the send limit; ask for less. Metadata: limit, asked, both in bytes.
+   *
+   * @generated from enum value: ERROR_REASON_REPLY_TOO_LARGE = 12;
+   */
+  REPLY_TOO_LARGE: 12,
+
+  /**
+   * NOT_FOUND. Health was asked about a service that is not here. Metadata: service.
+   *
+   * @generated from enum value: ERROR_REASON_SERVICE_NOT_FOUND = 13;
+   */
+  SERVICE_NOT_FOUND: 13,
 } as const;
 
 /**

@@ -165,7 +165,7 @@ export const DefenseInputSchema: GenMessage<DefenseInput> = /*@__PURE__*/
  */
 export type DefenseState = Message<"homeostat.resilience.v1.DefenseState"> & {
   /**
-   * Whose level it is.
+   * Whose level it is: a cell obeys the fleet's where that is higher. Empty for the fleet.
    *
    * @generated from field: homeostat.resilience.v1.Scope scope = 1;
    */
@@ -179,7 +179,7 @@ export type DefenseState = Message<"homeostat.resilience.v1.DefenseState"> & {
   level: number;
 
   /**
-   * The inputs; the level is their greatest, held by hysteresis.
+   * The inputs; the level is their greatest, held by hysteresis. The fleet's are those of the cell that leads it.
    *
    * @generated from field: repeated homeostat.resilience.v1.DefenseInput inputs = 3;
    */
@@ -585,7 +585,7 @@ export type DefenseLogEntry = Message<"homeostat.resilience.v1.DefenseLogEntry">
   inputs: DefenseInput[];
 
   /**
-   * Name of the deciding input, or `hysteresis` when the level was lowered.
+   * Name of the deciding input; `hysteresis` when calm lowered the level; `end_of_input` when a stream ended.
    *
    * @generated from field: string cause = 8;
    */
