@@ -23,7 +23,8 @@ import {
   parseApiKey,
   secretMatches,
 } from './access/api-key.ts';
-import { addKey, addPrincipal, findKey, hasPrincipal, lockPrincipal, type NewKey, revokeKeys } from './store.ts';
+import { identityStartError } from './errors.ts';
+import { addKey, addPrincipal, findKey, hasPrincipal, type NewKey, revokeKeys } from './store.ts';
 
 /** Id of the principal that bootstrap makes. */
 export const ADMIN_ID = 'admin';
@@ -48,8 +49,8 @@ export interface BootstrapResult {
 
 /**
  * Makes the admin and its key if the database has none; of several servers on one database one does it, in its own
- * data directory. Throws an Error with one clear sentence when `admin.key` is there though the database has no admin
- * (it belongs to another database and is not overwritten), and what the file system or the store throws.
+ * data directory. Throws AppError ADMIN_KEY_FOREIGN when `admin.key` is there though the database has no admin: it
+ * belongs to another database and is not overwritten. Rejects with what the file system or the store throws.
  */
 export async function bootstrap(deps: BootstrapDeps): Promise<BootstrapResult> {
   const { dataDir, store } = deps;
@@ -57,8 +58,7 @@ export async function bootstrap(deps: BootstrapDeps): Promise<BootstrapResult> {
   // In this order: a server that starts beside this one commits before it names its file.
   const keyFileExists = await exists(path);
   if (await hasPrincipal(store, ADMIN_ID)) return { path, created: await nameLeftover(deps) };
-  if (keyFileExists)
-    throw new Error(`${path} is there, but the database has no admin: it belongs to another one, move it away`);
+  if (keyFileExists) throw identityStartError('ADMIN_KEY_FOREIGN', { path });
 
   const { key, pending } = await writePending(deps);
   const won = await store.transact(async (tx) => {
@@ -79,7 +79,6 @@ export async function recover(deps: BootstrapDeps): Promise<string> {
   const { key, pending } = await writePending(deps);
   await deps.store.transact(async (tx) => {
     await addPrincipal(tx, { id: ADMIN_ID, roles: ['admin'], createdAtMs: key.createdAtMs });
-    await lockPrincipal(tx, ADMIN_ID);
     await revokeKeys(tx, ADMIN_ID, LABEL, key.createdAtMs);
     await addKey(tx, key);
   });
@@ -93,7 +92,8 @@ async function nameLeftover(deps: BootstrapDeps): Promise<boolean> {
     const text = await ifThere(readFile(pending, 'utf8'));
     const key = parseApiKey(text?.trimEnd() ?? '');
     const stored = key && (await findKey(deps.store, key.prefix));
-    if (!key || !stored || !secretMatches(key.secret, stored) || !isUsable(stored, deps.clock.nowMs())) continue;
+    if (!key || !stored || !secretMatches(key.secret, stored) || !isUsable(stored, deps.clock.nowMs()))
+      continue;
     return giveName(deps.dataDir, pending);
   }
   return false;

@@ -13,6 +13,8 @@ import { type CredentialConfig, createCredentials } from './access/credentials.t
 import { type BootstrapResult, bootstrap, recover } from './bootstrap.ts';
 import { countRevokedKeys, findKey } from './store.ts';
 
+export { identityMigrations } from './store.ts';
+
 export interface IdentityConfig extends CredentialConfig {
   /** How often the database is asked whether a key was revoked elsewhere; default 1,000. */
   readonly pollIntervalMs: number;
@@ -34,7 +36,7 @@ export interface Identity {
   readonly verifier: { verify(token: string): Principal | undefined | Promise<Principal | undefined> };
   /**
    * Makes the admin and its key if the database has none, and says where the key's file lies. Nothing of the key is
-   * returned or logged. Throws an Error of one sentence when `admin.key` belongs to another database.
+   * returned or logged. Throws AppError ADMIN_KEY_FOREIGN when `admin.key` belongs to another database.
    */
   bootstrap(): Promise<BootstrapResult>;
   /** Replaces the admin's key and its file; the key before is refused from then on. Resolves with the file's path. */

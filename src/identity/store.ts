@@ -37,7 +37,9 @@ export const identityMigrations: readonly Migration[] = [
         .createTable('identity_api_key')
         .addColumn('prefix', types.text, (column) => column.primaryKey())
         .addColumn('secret_hash', types.bytes, (column) => column.notNull())
-        .addColumn('principal_id', types.text, (column) => column.notNull().references('identity_principal.id'))
+        .addColumn('principal_id', types.text, (column) =>
+          column.notNull().references('identity_principal.id'),
+        )
         .addColumn('label', types.text, (column) => column.notNull())
         .addColumn('scopes', types.text, (column) => column.notNull())
         .addColumn('created_at_ms', types.integer, (column) => column.notNull())
@@ -86,7 +88,11 @@ export async function findKey(store: Store, prefix: string): Promise<StoredKey |
 
 /** Whether the principal exists. */
 export async function hasPrincipal(store: Store, id: string): Promise<boolean> {
-  const query = store.query<IdentityTables>().selectFrom('identity_principal').select('id').where('id', '=', id);
+  const query = store
+    .query<IdentityTables>()
+    .selectFrom('identity_principal')
+    .select('id')
+    .where('id', '=', id);
   return (await query.executeTakeFirst()) !== undefined;
 }
 
@@ -98,20 +104,14 @@ export async function addPrincipal(
   const result = await tx
     .query<IdentityTables>()
     .insertInto('identity_principal')
-    .values({ id: principal.id, roles: JSON.stringify(principal.roles), created_at_ms: principal.createdAtMs })
+    .values({
+      id: principal.id,
+      roles: JSON.stringify(principal.roles),
+      created_at_ms: principal.createdAtMs,
+    })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .executeTakeFirst();
   return Number(result.numInsertedOrUpdatedRows ?? 0n) === 1;
-}
-
-/** Makes transactions about one principal's keys take turns: the next waits until this one has ended. */
-export async function lockPrincipal(tx: Tx, id: string): Promise<void> {
-  await tx
-    .query<IdentityTables>()
-    .updateTable('identity_principal')
-    .set((row) => ({ roles: row.ref('roles') }))
-    .where('id', '=', id)
-    .execute();
 }
 
 /** Stores a key. */

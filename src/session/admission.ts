@@ -32,10 +32,10 @@ const ADMITTED: readonly (readonly Priority[])[] = [
 ];
 
 export interface AdmissionLimits {
-  /** Most sessions created or live in the database, 1..10,000; default 200. */
-  readonly serverLimit: number;
+  /** Most sessions created or live in the database, 1 or more; default 200. */
+  readonly sessionsMax: number;
   /** Most of them that one owner may have, 1..10,000; default 20. */
-  readonly ownerLimit: number;
+  readonly sessionsPerOwnerMax: number;
 }
 
 export interface Occupancy {
@@ -53,8 +53,8 @@ export function refusalCause(
   occupancy: Occupancy,
   limits: AdmissionLimits,
 ): Exclude<RefusalCause, 'PLACEMENT'> | undefined {
-  if (occupancy.server >= limits.serverLimit) return 'SERVER_LIMIT';
-  if (occupancy.owner >= limits.ownerLimit) return 'OWNER_LIMIT';
+  if (occupancy.server >= limits.sessionsMax) return 'SERVER_LIMIT';
+  if (occupancy.owner >= limits.sessionsPerOwnerMax) return 'OWNER_LIMIT';
   return admitsPriority(occupancy.level, priority) ? undefined : 'DEFENSE_LEVEL';
 }
 

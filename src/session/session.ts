@@ -117,7 +117,8 @@ const TRIGGERS: Readonly<Record<SessionEvent['kind'], Trigger>> = {
  */
 export function apply(session: Session | undefined, event: SessionEvent): Session {
   const state = nextState(session?.state, TRIGGERS[event.kind]);
-  if (state === undefined) throw new Error(`session history: ${event.kind} after ${session?.state ?? 'nothing'}`);
+  if (state === undefined)
+    throw new Error(`session history: ${event.kind} after ${session?.state ?? 'nothing'}`);
   if (event.kind === 'Created')
     return {
       sessionId: event.sessionId,

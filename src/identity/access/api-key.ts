@@ -45,7 +45,11 @@ const NOBODY = new Uint8Array(32);
 /** Makes a key from `KEY_BYTES` unpredictable bytes. */
 export function makeApiKey(environment: KeyEnvironment, bytes: Uint8Array): ApiKey {
   const prefix = Array.from(bytes.subarray(0, PREFIX_LENGTH), (byte) => PREFIX_ALPHABET[byte & 31]).join('');
-  return { environment, prefix, secret: Buffer.from(bytes.subarray(PREFIX_LENGTH, KEY_BYTES)).toString('base64url') };
+  return {
+    environment,
+    prefix,
+    secret: Buffer.from(bytes.subarray(PREFIX_LENGTH, KEY_BYTES)).toString('base64url'),
+  };
 }
 
 /** The text that is handed to its owner, once. */
@@ -56,7 +60,9 @@ export function formatApiKey(key: ApiKey): string {
 /** Reads a key's text; undefined when it is not of that form. */
 export function parseApiKey(text: string): ApiKey | undefined {
   const parts = KEY_FORMAT.exec(text);
-  return parts ? { environment: parts[1] as KeyEnvironment, prefix: parts[2]!, secret: parts[3]! } : undefined;
+  return parts
+    ? { environment: parts[1] as KeyEnvironment, prefix: parts[2]!, secret: parts[3]! }
+    : undefined;
 }
 
 /** SHA-256 of a secret's text, 32 bytes. */
