@@ -108,11 +108,16 @@ export const variables = {
     ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
     'Least level of log lines.',
   ),
+  PRUNE_MS: integer(MINUTE, SECOND, DAY, 'How often what is past its retention is removed.'),
   STOP_TIMEOUT_MS: integer(10_000, 100, 5 * MINUTE, 'Time a stopping server gives to calls under way.'),
 
   RPC_RECEIVE_BYTES_MAX: integer(16 * MIB, 1024, 256 * MIB, 'Largest request message.'),
   RPC_SEND_BYTES_MAX: integer(64 * MIB, 1024, 256 * MIB, 'Largest response message.'),
-  RPC_STREAMS_MAX: integer(100, 1, 100_000, 'Concurrent calls per connection.'),
+  RPC_CALLS_PER_CONNECTION_MAX: integer(100, 1, 100_000, 'Concurrent calls per connection.'),
+  RPC_STREAMS_MAX: integer(1_000, 1, 1_000_000, 'Concurrent streaming calls in all.'),
+  RPC_CONNECTIONS_MAX: integer(1_000, 1, 1_000_000, 'Connections in all.'),
+  RPC_CONNECTIONS_PER_ADDRESS_MAX: integer(100, 1, 1_000_000, 'Connections from one address.'),
+  RPC_FIRST_BYTE_MS: integer(5 * SECOND, 10, MINUTE, 'Time a new connection has to say something.'),
   RPC_METADATA_BYTES_MAX: integer(16 * 1024, 1024, MIB, 'Largest metadata of a call.'),
   RPC_KEEPALIVE_MS: integer(30 * SECOND, SECOND, HOUR, 'Silence after which a connection is pinged.'),
   RPC_KEEPALIVE_TIMEOUT_MS: integer(10 * SECOND, SECOND, HOUR, 'Time a ping has to be answered.'),
@@ -122,10 +127,17 @@ export const variables = {
   RPC_DEADLINE_MAX_MS: integer(5 * MINUTE, 10, HOUR, 'Longest deadline of a unary call.'),
   RPC_UNSENT_BYTES_MAX: integer(4 * MIB, 1024, 256 * MIB, 'Unsent bytes at which a slow reader is cut off.'),
   RPC_STALL_MS: integer(10 * SECOND, 10, HOUR, 'Time after which a reader that takes nothing is cut off.'),
+  RPC_SLOW_MS: integer(SECOND, 1, HOUR, 'Duration from which a unary call is logged.'),
+
+  IDENTITY_CACHE_MS: integer(MINUTE, 0, HOUR, 'How long a verified token is remembered.'),
+  IDENTITY_CACHE_ENTRIES: integer(10_000, 1, 1_000_000, 'Verified tokens remembered.'),
+  IDENTITY_POLL_MS: integer(SECOND, 10, MINUTE, 'How often revocations made elsewhere are looked for.'),
 
   TELEMETRY_WINDOW_MS: integer(10 * SECOND, SECOND, HOUR, 'Width of a window where a stream sets none.'),
   TELEMETRY_LATENESS_MS: integer(2 * SECOND, 0, 10 * MINUTE, 'Allowed lateness where a stream sets none.'),
   TELEMETRY_SERIES_MAX: integer(100_000, 1, 1_000_000, 'Series of one stream.'),
+  TELEMETRY_STREAMS_MAX: integer(4_096, 1, 1_000_000, 'Streams; messages of further ones are rejected.'),
+  TELEMETRY_MEMORY_MS: integer(DAY, MINUTE, 30 * DAY, 'Event time a silent series or source is remembered.'),
   TELEMETRY_SILENCE_MS: integer(30 * SECOND, SECOND, HOUR, 'Silence after which open windows are moved on.'),
   TELEMETRY_COMMIT_MS: integer(SECOND, 10, MINUTE, 'Longest time between two commits of the fold.'),
   TELEMETRY_SUMMARY_RETENTION_MS: integer(DAY, HOUR, 30 * DAY, 'How long closed windows are kept.'),
@@ -137,6 +149,16 @@ export const variables = {
     'Half-life of learning where a stream sets none.',
   ),
   ENERGY_MAP_RETENTION_MS: integer(30 * DAY, HOUR, 400 * DAY, 'How long maps are kept.'),
+  ENERGY_EXPLANATION_RETENTION_MS: integer(DAY, HOUR, 400 * DAY, 'How long explanations of maps are kept.'),
+  ENERGY_SNAPSHOT_WINDOWS: integer(60, 1, 10_000, 'Windows between two snapshots of what was learned.'),
+  ENERGY_WATCH_QUEUE: integer(256, 1, 10_000, 'Maps a watcher may have waiting in memory.'),
+  ENERGY_HEARTBEAT_MS: integer(
+    15 * SECOND,
+    SECOND,
+    MINUTE,
+    'Silence after which a watcher gets a heartbeat.',
+  ),
+  ENERGY_SLICE_MS: integer(4, 1, 100, 'Longest time one computation holds the event loop.'),
 
   RESILIENCE_SLO_UTILIZATION: real(
     0.8,
@@ -144,13 +166,25 @@ export const variables = {
     0.99,
     'Utilization ceiling while no service objective is known.',
   ),
+  RESILIENCE_UTILIZATION_METRIC: text('cpu', "Metric that tells a node's utilization.", 'metric name'),
+  RESILIENCE_UTILIZATION_SPAN_MS: integer(MINUTE, SECOND, HOUR, 'Event time utilization is averaged over.'),
+  RESILIENCE_EVIDENCE_MS: integer(
+    10 * MINUTE,
+    SECOND,
+    DAY,
+    'Event time after which a silent node is forgotten.',
+  ),
   RESILIENCE_LOWER_AFTER_MS: integer(30 * MINUTE, 0, DAY, 'Calm event time before a level is lowered.'),
+  RESILIENCE_MARGIN: real(0.02, 0, 0.5, 'How far under a threshold counts as calm.'),
+  RESILIENCE_UNKNOWN_LOOKS: integer(3, 1, 1_000, 'Looks without utilization that force level 2.'),
+  RESILIENCE_HEALTH_MS: integer(100, 1, MINUTE, 'Least time between two announcements of health.'),
   RESILIENCE_LOG_RETENTION_MS: integer(90 * DAY, DAY, 3650 * DAY, 'How long level changes are kept.'),
 
   SESSION_LIMIT: integer(200, 1, 1_000_000, 'Sessions created or live at a time.'),
   SESSION_OWNER_LIMIT: integer(20, 1, 10_000, 'Sessions created or live at a time per owner.'),
   SESSION_START_WITHIN_MS: integer(HOUR, SECOND, 7 * DAY, 'Time after which a session not started expires.'),
   SESSION_RETRY_MS: integer(MINUTE, SECOND, HOUR, 'Retry delay told to a refused session.'),
+  SESSION_SWEEP_MS: integer(5 * SECOND, 10, HOUR, 'How often overdue sessions are looked for.'),
 };
 
 export type Variable = keyof typeof variables;

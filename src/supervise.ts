@@ -17,6 +17,7 @@ export interface Context {
 }
 
 export interface SupervisedContext {
+  readonly name: string;
   /** The context's services, unavailable with STARTING or FAULTED while it does not run. */
   readonly services: readonly ServiceBinding[];
   /** Resolves after the first attempt, whatever became of it. */
@@ -55,6 +56,7 @@ export function supervise(
     }
   };
   return {
+    name,
     services: context.services.map((binding) => ({
       ...binding,
       unavailable: () => (state === 'RUNNING' ? (binding.unavailable?.() ?? []) : [state]),

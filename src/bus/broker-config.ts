@@ -5,8 +5,9 @@
  * its acknowledgement there. Inside one account that lets a producer put a message on an event subject, or purge a
  * stream through `$JS.API`. Across accounts the reply leads back to the producer's own account only.
  */
-import { TELEMETRY_FILTER } from './topics.ts';
+
 import { isAtLeast, type Version } from './find-nats.ts';
+import { TELEMETRY_FILTER } from './topics.ts';
 
 /** All that a producer may publish: telemetry of one node, and signals. */
 export const PRODUCER_SUBJECTS = [TELEMETRY_FILTER, 'homeostat.autonomic.v1.signal.>'] as const;
@@ -32,7 +33,9 @@ export interface BrokerSettings {
 
 /** Text of the configuration file. It holds both secrets. */
 export function brokerConfig(settings: BrokerSettings): string {
-  const exported = PRODUCER_SUBJECTS.map((subject) => `{ service: ${quote(subject)}, accounts: [PRODUCERS] }`);
+  const exported = PRODUCER_SUBJECTS.map(
+    (subject) => `{ service: ${quote(subject)}, accounts: [PRODUCERS] }`,
+  );
   const imported = PRODUCER_SUBJECTS.map(
     (subject) => `{ service: { account: SERVER, subject: ${quote(subject)} } }`,
   );

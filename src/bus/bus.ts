@@ -31,7 +31,8 @@ export interface ConsumeOptions<Schema extends DescMessage> {
   /**
    * Handles events in stream order, one call at a time. The events are acknowledged after it resolves. When it
    * rejects, the call is repeated with back-off (1 s doubling to 30 s); an event that fails 5 times on its own goes to
-   * the dead-letter stream with its reason.
+   * the dead-letter stream with its reason. A rejection with an AppError of kind UNAVAILABLE or RESOURCE_EXHAUSTED
+   * blames what the handler needs and no event: it is repeated until it ends.
    */
   readonly handle: (events: readonly BusEvent<MessageShape<Schema>>[]) => Promise<void>;
 }
@@ -80,6 +81,20 @@ export interface RawConsumer {
   stop(): Promise<void>;
 }
 
+/** The first message wanted from TELEMETRY is no longer held. */
+export class TelemetryTooOldError extends Error {
+  readonly asked: number;
+  /** First sequence that can be read. */
+  readonly oldest: number;
+
+  constructor(asked: number, oldest: number) {
+    super(`telemetry before sequence ${oldest} is no longer held, asked for ${asked}`);
+    this.name = 'TelemetryTooOldError';
+    this.asked = asked;
+    this.oldest = oldest;
+  }
+}
+
 export interface DeadLetter {
   /** Its sequence in the TELEMETRY stream; also what makes writing it twice harmless. */
   readonly sequence: number;
@@ -110,6 +125,7 @@ export interface Bus {
     topic: Topic<Schema>,
     key: string,
     message: MessageInitShape<Schema>,
+    traceparent?: string,
   ): Promise<void>;
   /** Consumes recorded events. */
   consume<Schema extends DescMessage>(options: ConsumeOptions<Schema>): Promise<Subscription>;
@@ -119,6 +135,7 @@ export interface Bus {
     topic: Topic<Schema>,
     id: string,
     message: MessageInitShape<Schema>,
+    traceparent?: string,
   ): void;
   /** Listens to the events of a topic from now on, transient or recorded, without acknowledgement. */
   subscribe<Schema extends DescMessage>(

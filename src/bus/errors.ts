@@ -2,7 +2,7 @@
  * What goes wrong at the event edge. Refusals that a call can meet carry the edge's domain, since every service gives
  * them alike; failures to start carry a domain of their own and never reach the wire.
  */
-import { defineErrors, reason } from '../errors.ts';
+import { type AppError, defineErrors, reason } from '../errors.ts';
 
 /** How long a caller waits before it tries the broker again, ms. */
 export const BROKER_RETRY_AFTER_MS = 1_000;
@@ -10,9 +10,21 @@ export const BROKER_RETRY_AFTER_MS = 1_000;
 /** Refusals a call can meet; the reasons are values of `homeostat.edge.v1.ErrorReason`. */
 export const edgeError = defineErrors('homeostat.edge', {
   BROKER_DOWN: reason('UNAVAILABLE', ['detail'], ({ detail }) => `the broker does not answer: ${detail}`),
-  OVERLOADED: reason('RESOURCE_EXHAUSTED', ['limit'], ({ limit }) => `more than ${limit} messages wait for the broker`),
-  STORAGE_FULL: reason('RESOURCE_EXHAUSTED', ['detail'], ({ detail }) => `the broker's storage is full: ${detail}`),
+  OVERLOADED: reason(
+    'RESOURCE_EXHAUSTED',
+    ['limit'],
+    ({ limit }) => `more than ${limit} messages wait for the broker`,
+  ),
+  STORAGE_FULL: reason(
+    'RESOURCE_EXHAUSTED',
+    ['detail'],
+    ({ detail }) => `the broker's storage is full: ${detail}`,
+  ),
 });
+
+export function brokerDown(detail: string, cause?: unknown): AppError {
+  return edgeError('BROKER_DOWN', { detail }, { retryAfterMs: BROKER_RETRY_AFTER_MS, cause });
+}
 
 /** Why the event edge cannot start; each text is one sentence that says what to do. */
 export const startError = defineErrors('homeostat.bus', {
@@ -35,11 +47,6 @@ export const startError = defineErrors('homeostat.bus', {
     'UNAVAILABLE',
     ['detail', 'log'],
     ({ detail, log }) => `The managed nats-server did not start: ${detail} (its log is ${log}).`,
-  ),
-  DATA_DIRECTORY_IN_USE: reason(
-    'FAILED_PRECONDITION',
-    ['directory', 'pid'],
-    ({ directory, pid }) => `The data directory ${directory} is in use by the Homeostat server with pid ${pid}.`,
   ),
   DATA_DIRECTORY_UNUSABLE: reason(
     'FAILED_PRECONDITION',

@@ -26,7 +26,29 @@ export interface NatsBinary {
 export interface FindNatsOptions {
   /** Where a package is unpacked without root; default `~/.cache/homeostat`. */
   readonly cacheDir?: string;
+  /** Where to look before the cache directory; default the PATH and the places system packages use. */
+  readonly places?: readonly string[];
 }
+
+/** One way to install: commands run in order, each in a directory. */
+export interface Installer {
+  readonly text: string;
+  readonly steps: ReadonlyArray<readonly [command: string, args: readonly string[], directory?: string]>;
+}
+
+export interface EnsureNatsOptions extends FindNatsOptions {
+  /** Told before each attempt to install. */
+  readonly onInstall?: (how: string) => void;
+  /** Ways to install, best first; default the platform's. */
+  readonly installers?: readonly Installer[];
+}
+
+const PLACES = [
+  'nats-server',
+  '/usr/sbin/nats-server',
+  '/usr/local/bin/nats-server',
+  '/opt/homebrew/bin/nats-server',
+];
 
 /** Reads `v2.9.10`, `2.10.0-beta.1` and the like; undefined when it is no version. */
 export function parseVersion(text: string): Version | undefined {
@@ -45,13 +67,7 @@ export function formatVersion(version: Version): string {
 
 /** The first usable nats-server: the PATH, the places system packages use, the cache directory. */
 export async function findNats(options: FindNatsOptions = {}): Promise<NatsBinary | undefined> {
-  const candidates = [
-    'nats-server',
-    '/usr/sbin/nats-server',
-    '/usr/local/bin/nats-server',
-    '/opt/homebrew/bin/nats-server',
-    join(cacheOf(options), 'nats-server', 'usr', 'sbin', 'nats-server'),
-  ];
+  const candidates = [...(options.places ?? PLACES), join(unpackDir(options), 'usr', 'sbin', 'nats-server')];
   for (const command of candidates) {
     const version = await versionOf(command);
     if (version && isAtLeast(version, OLDEST_NATS)) return { command, version };
@@ -60,13 +76,11 @@ export async function findNats(options: FindNatsOptions = {}): Promise<NatsBinar
 }
 
 /** Finds nats-server, else installs it. Throws NATS_SERVER_MISSING saying what to install. */
-export async function ensureNats(
-  options: FindNatsOptions & { readonly onInstall?: (how: string) => void } = {},
-): Promise<NatsBinary> {
+export async function ensureNats(options: EnsureNatsOptions = {}): Promise<NatsBinary> {
   const found = await findNats(options);
   if (found) return found;
   const failures: string[] = [];
-  for (const way of await installersHere(cacheOf(options))) {
+  for (const way of options.installers ?? (await platformInstallers(unpackDir(options)))) {
     options.onInstall?.(way.text);
     try {
       for (const [command, args, cwd] of way.steps) await run(command, [...args], cwd ? { cwd } : {});
@@ -84,33 +98,29 @@ export async function ensureNats(
   });
 }
 
-interface Installer {
-  readonly text: string;
-  readonly steps: ReadonlyArray<readonly [command: string, args: readonly string[], cwd?: string]>;
-}
-
-/** Ways to install here, best first. The second of a pair refreshes the package lists. */
-async function installersHere(cacheDir: string): Promise<readonly Installer[]> {
-  if (process.platform === 'darwin' && (await exists('brew')))
+/** Ways to install here, best first; refreshing the package lists comes second, since it takes long. */
+async function platformInstallers(directory: string): Promise<readonly Installer[]> {
+  if (process.platform === 'darwin' && (await isRunnable('brew')))
     return [{ text: 'brew install nats-server', steps: [['brew', ['install', 'nats-server']]] }];
-  if (process.platform !== 'linux' || !(await exists('apt-get'))) return [];
-  const root = process.getuid?.() === 0;
-  const install: Installer['steps'] = root
-    ? [['apt-get', ['install', '-y', '--no-install-recommends', 'nats-server']]]
-    : await unpackSteps(cacheDir);
-  const text = root ? 'apt-get install nats-server' : `apt-get download nats-server into ${cacheDir}`;
-  const ways: Installer[] = [{ text, steps: install }];
-  if (root) ways.push({ text: `apt-get update, ${text}`, steps: [['apt-get', ['update']], ...install] });
-  return ways;
-}
-
-/** Without root: fetch the package and unpack it below the cache directory. */
-async function unpackSteps(cacheDir: string): Promise<Installer['steps']> {
-  const target = join(cacheDir, 'nats-server');
-  await mkdir(target, { recursive: true });
+  if (process.platform !== 'linux' || !(await isRunnable('apt-get'))) return [];
+  if (process.getuid?.() !== 0) {
+    await mkdir(directory, { recursive: true });
+    const unpack = 'dpkg-deb -x nats-server_*.deb . && rm nats-server_*.deb';
+    return [
+      {
+        text: `apt-get download nats-server into ${directory}`,
+        steps: [
+          ['apt-get', ['download', 'nats-server'], directory],
+          ['sh', ['-c', unpack], directory],
+        ],
+      },
+    ];
+  }
+  const text = 'apt-get install nats-server';
+  const install = ['apt-get', ['install', '-y', '--no-install-recommends', 'nats-server']] as const;
   return [
-    ['apt-get', ['download', 'nats-server'], target],
-    ['sh', ['-c', 'dpkg-deb -x nats-server_*.deb . && rm nats-server_*.deb'], target],
+    { text, steps: [install] },
+    { text: `apt-get update, ${text}`, steps: [['apt-get', ['update']], install] },
   ];
 }
 
@@ -122,7 +132,7 @@ async function versionOf(command: string): Promise<Version | undefined> {
   }
 }
 
-async function exists(command: string): Promise<boolean> {
+async function isRunnable(command: string): Promise<boolean> {
   try {
     await run(command, ['--version']);
     return true;
@@ -131,8 +141,8 @@ async function exists(command: string): Promise<boolean> {
   }
 }
 
-function cacheOf(options: FindNatsOptions): string {
-  return options.cacheDir ?? join(homedir(), '.cache', 'homeostat');
+function unpackDir(options: FindNatsOptions): string {
+  return join(options.cacheDir ?? join(homedir(), '.cache', 'homeostat'), 'nats-server');
 }
 
 function firstLine(text: string): string {

@@ -7,12 +7,14 @@ import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 
 /** Arguments of a live process, the program first; undefined when there is none (a zombie counts as gone). */
-export function commandLine(pid: number): readonly string[] | undefined {
+function commandLine(pid: number): readonly string[] | undefined {
   try {
     const args =
       process.platform === 'linux'
         ? readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean)
-        : execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).trim().split(/\s+/);
+        : execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' })
+            .trim()
+            .split(/\s+/);
     return args[0] ? args : undefined;
   } catch {
     return undefined; // No such process.
@@ -23,8 +25,4 @@ export function commandLine(pid: number): readonly string[] | undefined {
 export function isBrokerOf(pid: number, configFile: string): boolean {
   const args = commandLine(pid);
   return args !== undefined && basename(args[0]!) === 'nats-server' && args.includes(configFile);
-}
-
-export function isAlive(pid: number): boolean {
-  return commandLine(pid) !== undefined;
 }

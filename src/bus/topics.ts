@@ -66,6 +66,11 @@ export function telemetrySubject(domain: string, cluster: string, node: string):
   return `homeostat.telemetry.v1.${domain}.${cluster}.${encodeToken(node)}`;
 }
 
+/** Matches the telemetry of every node of a stream. */
+export function telemetryFilter(domain: string, cluster: string): string {
+  return `homeostat.telemetry.v1.${domain}.${cluster}.*`;
+}
+
 /** Everything a producer may publish as telemetry. */
 export const TELEMETRY_FILTER = 'homeostat.telemetry.v1.*.*.*';
 
@@ -73,6 +78,17 @@ export const TELEMETRY_FILTER = 'homeostat.telemetry.v1.*.*.*';
 export function deadLetterSubject(sequence: number): string {
   return `homeostat.telemetry.v1.dead_letter.${sequence}`;
 }
+
+/** Matches every dead letter of telemetry. */
+export const DEAD_LETTER_FILTER = 'homeostat.telemetry.v1.dead_letter.*';
+
+/** Subject of one dead event: the consumer that could not take it, and its sequence in the EVENTS stream. */
+export function deadEventSubject(durable: string, sequence: number): string {
+  return `homeostat.bus.v1.dead_event.${durable}-${sequence}`;
+}
+
+/** Matches every dead event. */
+export const DEAD_EVENT_FILTER = 'homeostat.bus.v1.dead_event.*';
 
 /** Writes any byte outside A-Z a-z 0-9 _ - as =XX, so that a name becomes one subject token. */
 export function encodeToken(name: string): string {

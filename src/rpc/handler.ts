@@ -68,6 +68,11 @@ export interface ServiceBinding {
    * must be cheap and touch neither disk nor network.
    */
   readonly unavailable?: () => readonly string[];
+  /**
+   * Streaming methods, by local name, whose handler checks each request against the field rules by itself
+   * (`compileRules` of `validate.ts`), because a broken one is answered and does not end the call.
+   */
+  readonly selfChecking?: readonly string[];
 }
 
 export function serviceBinding<Service extends DescService>(

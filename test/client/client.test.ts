@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import * as grpc from '@grpc/grpc-js';
-import { createClients, type Clients, RpcError } from '../../src/client/client.ts';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { type Clients, createClients, RpcError } from '../../src/client/client.ts';
 import {
   BadRequestSchema,
   ErrorInfoSchema,

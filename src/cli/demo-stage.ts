@@ -1,0 +1,98 @@
+/** Everything a demo plays on: the fleet's connection, the sessions it asks for, the watch on the server, the screen. */
+import type { Clients } from '../client/client.ts';
+import type { Fleet } from '../simulation/fleet.ts';
+import { wantedSessions } from '../simulation/workload.ts';
+import type { Terminal } from './command.ts';
+import { DEMO_RATE, DEMO_STREAM, type Timeline } from './demo-plan.ts';
+import type { Endpoint } from './endpoint.ts';
+import { createFleetFeed, type FleetFeed } from './fleet-feed.ts';
+import { watchFleet } from './fleet-watch.ts';
+import { openScreen } from './screen.ts';
+import { createSessionLoad, type SessionLoad } from './session-load.ts';
+
+export interface Stage {
+  readonly clients: Clients;
+  readonly feed: FleetFeed;
+  readonly sessions: SessionLoad;
+  /** Event time now; moved on by whoever plays. */
+  eventMs: number;
+  /** From the start of the command to the first map, milliseconds; undefined before it. */
+  readonly firstMapMs: number | undefined;
+  /** Ends the watch, gives the terminal back and closes the connections. */
+  close(): Promise<void>;
+}
+
+export interface StageOptions {
+  readonly fleet: Fleet;
+  readonly timeline: Timeline;
+  readonly seed: number;
+  readonly endpoint: Endpoint;
+  readonly terminal: Terminal;
+  /** When the command began, monotonic milliseconds. */
+  readonly startedMs: number;
+}
+
+export async function openStage(options: StageOptions): Promise<Stage> {
+  const { fleet, timeline, seed, endpoint, terminal, startedMs } = options;
+  const { clock } = terminal;
+  const over = new AbortController();
+  const producer = await endpoint.produce();
+  const clients = endpoint.connect();
+  const address = endpoint.grpcAddress();
+  let eventMs = timeline.startMs;
+  let firstMapMs: number | undefined;
+  const tell = (text: string, minor?: boolean) =>
+    screen.tell(`${new Date(eventMs).toISOString().slice(11, 19)}  ${text}`, minor);
+
+  const feed = createFleetFeed(fleet, DEMO_STREAM, producer);
+  const sessions = createSessionLoad({
+    clients,
+    wanted: wantedSessions({ seed, startMs: timeline.showStartMs }),
+    run: `demo-${seed}`,
+    onAnswer: (text) => tell(text, true),
+  });
+  const watch = watchFleet({
+    clients,
+    stream: DEMO_STREAM,
+    clock,
+    signal: over.signal,
+    onLevel: (from, to, utilization) =>
+      tell(`defense level ${from} -> ${to}, utilization ${utilization?.toFixed(2) ?? 'unknown'}`),
+    onFirstMap: () => {
+      firstMapMs = clock.monotonicMs() - startedMs;
+      tell(`first map after ${(firstMapMs / 1_000).toFixed(1)} s`);
+    },
+  });
+  const screen = openScreen(terminal, () => ({
+    title: `homeostat demo: ${fleet.nodes.length} nodes, seed ${seed}, gRPC on ${address}`,
+    progress: (eventMs - timeline.showStartMs) / (timeline.endMs - timeline.showStartMs),
+    eventTimeMs: eventMs,
+    rate: DEMO_RATE,
+    ...watch.seen,
+    telemetry: watch.seen.account,
+    sessions: { ...sessions.counts, live: sessions.live },
+  }));
+  tell(`${fleet.nodes.length} nodes report to ${address}: history first, then ${DEMO_RATE}x`);
+
+  return {
+    clients,
+    feed,
+    sessions,
+    get eventMs() {
+      return eventMs;
+    },
+    set eventMs(atMs) {
+      eventMs = atMs;
+    },
+    get firstMapMs() {
+      return firstMapMs;
+    },
+    async close() {
+      over.abort();
+      await watch.ended;
+      screen.close();
+      clients.close();
+      await producer.close();
+    },
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * Where a running server is and how to be let in: read from its data directory, where the server writes it. Asked
+ * anew at each connection, so a restart in between is followed.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connectProducer, type Producer } from '../bus/producer.ts';
+import { type Clients, createClients } from '../client/client.ts';
+import { readServerRecord } from '../data-dir.ts';
+import { unusable } from './failure.ts';
+import { outsideBroker } from './launch.ts';
+
+export interface Endpoint {
+  /** `host:port` of gRPC now. Throws a CliFailure when no server listens there. */
+  grpcAddress(): string;
+  /** Clients with the admin's key; the caller closes them. */
+  connect(): Clients;
+  /** A telemetry producer; the caller closes it. */
+  produce(): Promise<Producer>;
+}
+
+/** The server that runs on a data directory. */
+export function endpointOf(dataDir: string): Endpoint {
+  const read = (name: string): string => {
+    try {
+      return readFileSync(join(dataDir, name), 'utf8').trim();
+    } catch (error) {
+      throw unusable(`${join(dataDir, name)} cannot be read: does a server run on ${dataDir}?`, error);
+    }
+  };
+  const grpcAddress = () => {
+    const address = readServerRecord(dataDir)?.grpcAddress;
+    if (!address) throw unusable(`no server runs on ${dataDir}`);
+    return address;
+  };
+  return {
+    grpcAddress,
+    connect: () => createClients({ address: grpcAddress(), token: read('admin.key') }),
+    produce() {
+      const outside = outsideBroker();
+      if (!outside) return connectProducer({ url: () => read('producer.url') });
+      const { url, credsFile, caFile } = outside;
+      return connectProducer({ url, ...(credsFile && { credsFile }), ...(caFile && { caFile }) });
+    },
+  };
+}

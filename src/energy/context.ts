@@ -1,0 +1,162 @@
+/**
+ * The door of the energy context: closed windows of telemetry become energy maps, which are kept, explained, watched
+ * and announced; maps handed in are analyzed. Consumes WindowClosed; publishes EnergyMapUpdated and StreamConfigured.
+ *
+ * Needs SQL and the bus. Everything in memory can be read back from the last commit, bit for bit, so a stream is opened
+ * when its first window comes.
+ */
+import type { Bus, Subscription } from '../bus/bus.ts';
+import { topics } from '../bus/topics.ts';
+import type { Clock, Timer } from '../clock.ts';
+import { describeError } from '../errors.ts';
+import type { Logger, Metrics } from '../observability.ts';
+import type { ServiceBinding } from '../rpc/handler.ts';
+import type { Migration, Store } from '../store/store.ts';
+import { createMapIngest, type MapIngest } from './ingest.ts';
+import { createMapStore, energyMapMigration, type MapStore } from './map-store.ts';
+import { createEnergyService } from './service.ts';
+import { createStreamStore, energyStreamMigration } from './store.ts';
+import { createMapFeed, type MapFeed } from './watch.ts';
+
+export const energyMigrations: readonly Migration[] = [energyStreamMigration, energyMapMigration];
+
+export interface EnergyConfig {
+  /** Width of a window where a stream sets none, ms; telemetry's own default. Default 10,000. */
+  readonly windowMs: number;
+  /** Allowed lateness where a stream sets none, ms; telemetry's own default. Default 2,000. */
+  readonly latenessMs: number;
+  /** Half-life of what is learned where a stream sets none, ms of event time. Default 345,600,000 (4 d). */
+  readonly halfLifeMs: number;
+  /** Wall time maps are kept, ms. Default 2,592,000,000 (30 d). */
+  readonly mapRetentionMs: number;
+  /** Wall time explanations of maps are kept, ms; 32 bytes per node and metric. Default 86,400,000 (24 h). */
+  readonly explanationRetentionMs: number;
+  /** Wall time between two prunings, ms. Default 3,600,000. */
+  readonly pruneIntervalMs: number;
+  /** Windows between two snapshots of what was learned. Default 60. */
+  readonly snapshotWindows: number;
+  /** Maps a watcher may have waiting in memory before it is served from SQL. Default 256. */
+  readonly watchQueueMax: number;
+  /** Silence after which a watcher gets a heartbeat, ms. Default 15,000. */
+  readonly heartbeatMs: number;
+  /** Longest time one computation holds the event loop, ms. Default 4. */
+  readonly sliceMs: number;
+  /** Largest reply, bytes: the edge's send limit. Default 67,108,864. */
+  readonly sendBytesMax: number;
+}
+
+export interface EnergyDeps {
+  readonly config: EnergyConfig;
+  readonly clock: Clock;
+  readonly store: Store;
+  readonly bus: Bus;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface Energy {
+  readonly services: readonly ServiceBinding[];
+  /** Takes windows in from where the last commit left off. */
+  start(): Promise<void>;
+  /** Takes no more in, finishes the batch under way, and leaves no timer. */
+  stop(): Promise<void>;
+}
+
+/** Name of the durable consumer of closed windows. */
+const DURABLE = 'energy-window-closed';
+/** Width classes of the time one batch takes, seconds. */
+const FOLD_BUCKETS = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3];
+
+/** Applies no migrations: `energyMigrations` must have been. */
+export function createEnergy(deps: EnergyDeps): Energy {
+  const { config, clock, store, bus, metrics } = deps;
+  const shared = {
+    clock,
+    store,
+    bus,
+    streams: createStreamStore(store),
+    maps: createMapStore(store),
+    feed: createMapFeed(config.watchQueueMax),
+    defaults: config,
+    sliceMs: config.sliceMs,
+  };
+  const ingest = createMapIngest({ ...shared, snapshotWindows: config.snapshotWindows });
+  const foldSeconds = metrics.histogram(
+    'homeostat_energy_fold_seconds',
+    'Time to fold and commit one batch of closed windows.',
+    FOLD_BUCKETS,
+  );
+  exportMetrics(metrics, ingest, shared.feed);
+  let running: { readonly windows: Subscription; readonly pruning: Pruning } | undefined;
+
+  return {
+    services: [
+      createEnergyService({
+        ...shared,
+        sendBytesMax: config.sendBytesMax,
+        heartbeatMs: config.heartbeatMs,
+        unavailable: () => (running ? [] : ['STARTING']),
+      }),
+    ],
+    async start() {
+      const windows = await bus.consume({
+        topic: topics.windowClosed,
+        durable: DURABLE,
+        async handle(events) {
+          const begunMs = clock.monotonicMs();
+          await ingest.take(events.map(({ message }) => message));
+          foldSeconds.observe((clock.monotonicMs() - begunMs) / 1000);
+        },
+      });
+      running = { windows, pruning: startPruning(deps, shared.maps) };
+    },
+    async stop() {
+      const stopping = running;
+      running = undefined;
+      await stopping?.windows.stop();
+      await stopping?.pruning.stop();
+    },
+  };
+}
+
+interface Pruning {
+  stop(): Promise<void>;
+}
+
+/** Drops what is past its retention, each interval; a failed run is logged and tried again at the next. */
+function startPruning({ config, clock, logger }: EnergyDeps, maps: MapStore): Pruning {
+  let running: Promise<void> | undefined;
+  const run = async () => {
+    const nowMs = clock.nowMs();
+    try {
+      await maps.prune(nowMs - config.mapRetentionMs, nowMs - config.explanationRetentionMs);
+    } catch (error) {
+      logger.warn({ error: describeError(error) }, 'energy maps could not be pruned');
+    }
+    running = undefined;
+  };
+  const timer: Timer = clock.every(config.pruneIntervalMs, () => {
+    running ??= run();
+  });
+  return {
+    async stop() {
+      timer.cancel();
+      await running;
+    },
+  };
+}
+
+function exportMetrics(metrics: Metrics, ingest: MapIngest, feed: MapFeed): void {
+  const counts = ['maps', 'parts', 'duplicates', 'incomplete'] as const;
+  const help = {
+    maps: 'Energy maps committed.',
+    parts: 'Parts of closed windows taken in.',
+    duplicates: 'Parts dropped because they were known.',
+    incomplete: 'Windows folded with parts missing.',
+  };
+  for (const name of counts) {
+    metrics.counter(`homeostat_energy_${name}_total`, help[name], [], () => [{ value: ingest.counts()[name] }]);
+  }
+  metrics.gauge('homeostat_energy_streams', 'Streams in memory.', [], () => [{ value: ingest.counts().streams }]);
+  metrics.gauge('homeostat_energy_watchers', 'Calls watching maps.', [], () => [{ value: feed.listeners() }]);
+}

@@ -1,0 +1,183 @@
+/**
+ * Closed windows of telemetry become maps. Events come in stream order, one batch at a time. Per stream a batch is
+ * folded in memory, then committed in one transaction: maps, explanations, the windows themselves until a snapshot
+ * covers them, and the announcements. A stream whose batch fails is forgotten and read back from the last commit, so a
+ * repeat finds it as it was; parts committed before are dropped as duplicates.
+ */
+import { create } from '@bufbuild/protobuf';
+import type { Bus } from '../bus/bus.ts';
+import type { Clock } from '../clock.ts';
+import { MapMode, StreamConfigSchema } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
+import type { WindowClosed } from '../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
+import { runInSlices } from '../numeric/slices.ts';
+import type { Store } from '../store/store.ts';
+import { type Assembly, createAssembly } from './map/assembly.ts';
+import { type MappedWindow, StreamMapper } from './map/energy-map.ts';
+import { modeToProto, type StreamName, streamKey } from './map/map-message.ts';
+import { mapSettings, type StreamDefaults } from './map/settings.ts';
+import { readWindow } from './map/window.ts';
+import type { MapStore } from './map-store.ts';
+import { recordMapUpdated } from './publish.ts';
+import type { StreamStore } from './store.ts';
+import type { MapFeed } from './watch.ts';
+
+export interface IngestDeps {
+  readonly clock: Clock;
+  readonly store: Store;
+  readonly streams: StreamStore;
+  readonly maps: MapStore;
+  readonly bus: Bus;
+  readonly feed: MapFeed;
+  readonly defaults: StreamDefaults;
+  /** Longest time one computation holds the event loop, ms. */
+  readonly sliceMs: number;
+  /** Windows between two snapshots of what was learned. */
+  readonly snapshotWindows: number;
+}
+
+/** What became of the parts and windows taken in since the start. */
+export interface IngestCounts {
+  readonly parts: number;
+  readonly duplicates: number;
+  readonly incomplete: number;
+  readonly maps: number;
+  /** Streams in memory. */
+  readonly streams: number;
+}
+
+export interface MapIngest {
+  /** Folds and commits one batch; rejects when any stream of it could not be, the others being committed. */
+  take(batch: readonly WindowClosed[]): Promise<void>;
+  counts(): IngestCounts;
+}
+
+/** A stream in memory. */
+interface LiveStream {
+  readonly mapper: StreamMapper;
+  readonly assembly: Assembly;
+  configVersion: number;
+  /** Windows mapped when the last snapshot was taken; undefined before the first. */
+  snapshotAt: number | undefined;
+}
+
+export function createMapIngest(deps: IngestDeps): MapIngest {
+  const live = new Map<string, LiveStream>();
+  const totals = { parts: 0, duplicates: 0, incomplete: 0, maps: 0 };
+
+  return {
+    async take(batch) {
+      const byStream = new Map<string, { stream: StreamName; parts: WindowClosed[] }>();
+      for (const part of batch) {
+        if (!part.stream || !part.start || !part.end)
+          throw new TypeError('a closed window names its stream, start and end');
+        const { domain, cluster } = part.stream;
+        const key = streamKey({ domain, cluster });
+        const group = byStream.get(key) ?? { stream: { domain, cluster }, parts: [] };
+        group.parts.push(part);
+        byStream.set(key, group);
+      }
+      const outcomes = await Promise.allSettled(
+        [...byStream].map(async ([key, { stream, parts }]) => {
+          try {
+            const current = live.get(key) ?? (await openStream(deps, stream));
+            live.set(key, current);
+            const counted = await foldBatch(deps, stream, current, parts);
+            for (const name of ['parts', 'duplicates', 'incomplete', 'maps'] as const)
+              totals[name] += counted[name];
+          } catch (error) {
+            live.delete(key);
+            throw error;
+          }
+        }),
+      );
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    },
+    counts: () => ({ ...totals, streams: live.size }),
+  };
+}
+
+/**
+ * Reads a stream back as the last commit left it: the snapshot, then the windows after it folded again. The first commit
+ * of a stream writes a snapshot, so without one there are no windows either.
+ */
+async function openStream(deps: IngestDeps, stream: StreamName): Promise<LiveStream> {
+  const { snapshot, inputs } = await deps.streams.recover(stream);
+  if (snapshot === undefined) {
+    const record = await deps.streams.find(stream);
+    const config = record?.config ?? create(StreamConfigSchema);
+    return {
+      mapper: new StreamMapper(mapSettings(config, deps.defaults)),
+      assembly: createAssembly(Number.MIN_SAFE_INTEGER),
+      configVersion: record?.version ?? 0,
+      snapshotAt: undefined,
+    };
+  }
+  const mapper = StreamMapper.restore(snapshot.state);
+  const assembly = createAssembly(snapshot.throughMs);
+  const snapshotAt = mapper.windows;
+  for (const input of inputs) {
+    for (const parts of assembly.offer(input).ready)
+      await runInSlices(mapper.fold(readWindow(parts)), deps);
+  }
+  return { mapper, assembly, configVersion: snapshot.configVersion, snapshotAt };
+}
+
+/** Folds the parts of one stream and commits what came of them. */
+async function foldBatch(
+  deps: IngestDeps,
+  stream: StreamName,
+  current: LiveStream,
+  parts: readonly WindowClosed[],
+) {
+  const { mapper, assembly } = current;
+  const reconfigured = await configureNext(deps, stream, current);
+  const accepted: WindowClosed[] = [];
+  const mapped: MappedWindow[] = [];
+  let incomplete = 0;
+  for (const part of parts) {
+    const offered = assembly.offer(part);
+    if (!offered.accepted) continue;
+    accepted.push(part);
+    incomplete += offered.incomplete;
+    for (const ready of offered.ready)
+      mapped.push(await runInSlices(mapper.fold(readWindow(ready)), deps));
+  }
+  const counted = {
+    parts: parts.length,
+    duplicates: parts.length - accepted.length,
+    incomplete,
+    maps: mapped.length,
+  };
+  if (accepted.length === 0 && !reconfigured) return counted;
+
+  const learned = mapper.windows - (current.snapshotAt ?? Number.NEGATIVE_INFINITY);
+  const isDue = reconfigured || learned >= deps.snapshotWindows;
+  const throughMs = assembly.throughMs();
+  const inputs = isDue ? accepted.filter((part) => assembly.unfinished().includes(part)) : accepted;
+  await deps.store.transact(async (tx) => {
+    await deps.streams.save(tx, {
+      stream,
+      inputs,
+      mapCount: mapper.windows,
+      effectiveMode: mapper.windows > 0 ? modeToProto(mapper.mode) : MapMode.UNSPECIFIED,
+      snapshot: isDue
+        ? { state: mapper.snapshot(), configVersion: current.configVersion, throughMs }
+        : undefined,
+    });
+    await deps.maps.add(tx, stream, mapped, deps.clock.nowMs());
+    for (const map of mapped) await recordMapUpdated(deps.bus, tx, stream, map);
+  });
+  if (isDue) current.snapshotAt = mapper.windows;
+  deps.feed.publish(stream, mapped);
+  return counted;
+}
+
+/** Puts a configuration committed since the last batch in force; true when there is one. */
+async function configureNext(deps: IngestDeps, stream: StreamName, current: LiveStream): Promise<boolean> {
+  const record = await deps.streams.find(stream);
+  const version = record?.version ?? 0;
+  if (record === undefined || version === current.configVersion) return false;
+  current.mapper.configure(mapSettings(record.config, deps.defaults));
+  current.configVersion = version;
+  return true;
+}

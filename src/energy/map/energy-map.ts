@@ -1,0 +1,316 @@
+/**
+ * One stream's way from windows to maps: its layout, its nodes and what is learned of them. Windows come in the order
+ * of their starts, each once. Deterministic: the same settings and windows give the same maps bit for bit, also when
+ * the state went through `snapshot` and `restore` anywhere between. Nothing here reads a clock: learning and leaving
+ * follow the windows.
+ */
+import type { Steps } from '../../numeric/slices.ts';
+import type { BoundaryRule } from '../../numeric/stencil.ts';
+import { gridDigest } from './digest.ts';
+import { createExplanationBuilder, type Explanation } from './explanation.ts';
+import { arrange, type DeclaredCell, type Layout } from './layout.ts';
+import { energyMetrics, joulesOf, type MeterReadings } from './physical.ts';
+import { chooseMetrics, type MetricChoice, type Transform, transformed } from './sample.ts';
+import { type MapState, stateSteps } from './state.ts';
+import {
+  createJudgement,
+  createStatisticalPlan,
+  type Judgement,
+  METRICS_MAX,
+  NodeModel,
+  type NodeModelState,
+  type StatisticalPlan,
+} from './statistical.ts';
+import type { MapWindow, WindowNode } from './window.ts';
+
+/** Windows a node may be silent before it leaves the map and is forgotten. */
+const LEAVE_WINDOWS = 360;
+const FLOAT32_MAX = 3.4028234663852886e38;
+
+/** AUTO: PHYSICAL once the stream has had an energy or power metric, STATISTICAL until then. */
+export type ModeChoice = 'AUTO' | 'PHYSICAL' | 'STATISTICAL';
+export type Mode = Exclude<ModeChoice, 'AUTO'>;
+
+export interface MapSettings {
+  readonly mode: ModeChoice;
+  /** Empty: chosen by what is seen. */
+  readonly metrics: readonly MetricChoice[];
+  readonly halfLifeMs: number;
+  readonly boundary: BoundaryRule;
+}
+
+/** One window become a map. Arrays belong to the receiver. */
+export interface MappedWindow {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly endOfInput: boolean;
+  readonly mode: Mode;
+  readonly layout: Layout;
+  /** Row-major; unobserved cells hold the node's last value, or 0. */
+  readonly cells: Float32Array;
+  /** One byte a cell, 1 observed. */
+  readonly observed: Uint8Array;
+  readonly state: MapState;
+  readonly digest: Uint8Array;
+  /** Mean surprise of the observed nodes, nats; undefined for physical maps and where nothing is observed. */
+  readonly surprise: number | undefined;
+  /** s / (1 + s), s the greatest surprise of a node: in [0, 1), rising with it. */
+  readonly score: number | undefined;
+  readonly explanation: Explanation | undefined;
+}
+
+interface Member {
+  readonly name: string;
+  /** Spreads refreshes of the models; given in order of appearance. */
+  readonly ordinal: number;
+  declared: DeclaredCell | undefined;
+  /** Number of the window it was last seen in. */
+  lastSeen: number;
+  /** Its last observed cell. */
+  filler: number;
+  readonly meters: MeterReadings;
+  model: NodeModel | undefined;
+}
+
+/** Where a metric of a window goes in the sample of a model: -1, nowhere. */
+interface Place {
+  readonly place: number;
+  readonly transform: Transform;
+}
+
+/** Everything a mapper knows, as plain data. Arrays are borrowed until the next window: copy or write them at once. */
+export interface MapperSnapshot {
+  readonly settings: MapSettings;
+  readonly windows: number;
+  readonly energyNames: readonly string[];
+  readonly ordinals: number;
+  readonly metricNames: readonly string[];
+  readonly layout: Layout | undefined;
+  readonly members: readonly (Omit<Member, 'model'> & { readonly model: NodeModelState | undefined })[];
+}
+
+export class StreamMapper {
+  #settings: MapSettings;
+  #windows = 0;
+  #ordinals = 0;
+  /** Metrics of physical and of statistical maps, chosen so far. */
+  #energyNames: readonly string[] = [];
+  #metricNames: readonly string[] = [];
+  #layout: Layout | undefined;
+  readonly #members = new Map<string, Member>();
+  readonly #plan: StatisticalPlan = createStatisticalPlan();
+  readonly #judgement: Judgement = createJudgement();
+  readonly #sample = new Float64Array(METRICS_MAX);
+
+  constructor(settings: MapSettings) {
+    this.#settings = settings;
+  }
+
+  static restore(snapshot: MapperSnapshot): StreamMapper {
+    const mapper = new StreamMapper(snapshot.settings);
+    mapper.#windows = snapshot.windows;
+    mapper.#energyNames = snapshot.energyNames;
+    mapper.#ordinals = snapshot.ordinals;
+    mapper.#metricNames = snapshot.metricNames;
+    mapper.#layout = snapshot.layout;
+    for (const { model, meters, ...member } of snapshot.members) {
+      mapper.#members.set(member.name, {
+        ...member,
+        meters: new Map(meters),
+        model: model && NodeModel.restore(mapper.#plan, model),
+      });
+    }
+    return mapper;
+  }
+
+  snapshot(): MapperSnapshot {
+    return {
+      settings: this.#settings,
+      windows: this.#windows,
+      energyNames: this.#energyNames,
+      ordinals: this.#ordinals,
+      metricNames: this.#metricNames,
+      layout: this.#layout,
+      members: [...this.#members.values()].map((member) => ({ ...member, model: member.model?.state() })),
+    };
+  }
+
+  /** Windows mapped so far. */
+  get windows(): number {
+    return this.#windows;
+  }
+
+  get mode(): Mode {
+    if (this.#settings.mode !== 'AUTO') return this.#settings.mode;
+    return this.#energyNames.length > 0 ? 'PHYSICAL' : 'STATISTICAL';
+  }
+
+  /** Puts other settings in force, from the next window on. Another mode, metric list or half-life forgets. */
+  configure(settings: MapSettings): void {
+    const before = this.#settings;
+    this.#settings = settings;
+    const learningKept =
+      before.mode === settings.mode &&
+      before.halfLifeMs === settings.halfLifeMs &&
+      JSON.stringify(before.metrics) === JSON.stringify(settings.metrics);
+    if (learningKept) return;
+    this.#energyNames = [];
+    this.#metricNames = [];
+    for (const member of this.#members.values()) {
+      member.model = undefined;
+      member.filler = 0;
+      member.meters.clear();
+    }
+  }
+
+  /** Folds the next window into a map: scores it, then learns it. Not to be called again before the steps have ended. */
+  *fold(window: MapWindow): Steps<MappedWindow> {
+    this.#windows++;
+    const nodes = [...window.nodes].sort((a, b) => (a.name < b.name ? -1 : 1));
+    this.#updateMembers(nodes);
+    const modeBefore = this.mode;
+    const configured = this.#settings.metrics.map(({ name }) => name);
+    this.#energyNames = energyMetrics(this.#energyNames, configured, window.metrics);
+    if (this.mode !== modeBefore) for (const member of this.#members.values()) member.filler = 0;
+    this.#layout = arrange(this.#layout, [...this.#members.values()]);
+
+    const observedNodes = new Set<string>();
+    const judged =
+      this.mode === 'PHYSICAL'
+        ? this.#measure(window, nodes, observedNodes)
+        : yield* this.#judge(window, nodes, observedNodes);
+    const { cells, observed } = this.#paint(this.#layout, observedNodes);
+    const { rows, cols } = this.#layout;
+    const { state } = yield* stateSteps(
+      {
+        rows,
+        cols,
+        cells: Float64Array.from(cells),
+        observed,
+        cellArea: 1,
+        spacing: 1,
+        boundary: this.#settings.boundary,
+      },
+      { temperature: 1, scheme: 'SOBEL', bins: 64, edges: undefined },
+    );
+    return {
+      startMs: window.startMs,
+      endMs: window.endMs,
+      endOfInput: window.endOfInput,
+      mode: this.mode,
+      layout: this.#layout,
+      cells,
+      observed,
+      state,
+      digest: gridDigest(cells, rows, cols),
+      ...judged,
+    };
+  }
+
+  /** Takes note of who reported, and forgets who has been silent for too long. */
+  #updateMembers(nodes: readonly WindowNode[]): void {
+    for (const { name, declared } of nodes) {
+      const member = this.#members.get(name);
+      if (member === undefined) {
+        this.#members.set(name, {
+          name,
+          ordinal: this.#ordinals++,
+          declared,
+          lastSeen: this.#windows,
+          filler: 0,
+          meters: new Map(),
+          model: undefined,
+        });
+        continue;
+      }
+      member.lastSeen = this.#windows;
+      member.declared = declared ?? member.declared;
+    }
+    for (const member of this.#members.values()) {
+      if (this.#windows - member.lastSeen > LEAVE_WINDOWS) this.#members.delete(member.name);
+    }
+  }
+
+  #measure(window: MapWindow, nodes: readonly WindowNode[], observed: Set<string>) {
+    for (const { name, readings } of nodes) {
+      const member = this.#members.get(name)!;
+      const joules = joulesOf(readings, window, this.#energyNames, member.meters);
+      if (joules === undefined) continue;
+      member.filler = held(joules);
+      observed.add(name);
+    }
+    return { surprise: undefined, score: undefined, explanation: undefined };
+  }
+
+  *#judge(window: MapWindow, nodes: readonly WindowNode[], observed: Set<string>) {
+    this.#metricNames = chooseMetrics(this.#metricNames, this.#settings.metrics, window);
+    const places = this.#places(window);
+    const sample = this.#sample.subarray(0, this.#metricNames.length);
+    const forgetting = -Math.expm1((-Math.LN2 * (window.endMs - window.startMs)) / this.#settings.halfLifeMs);
+    const explanation = createExplanationBuilder(nodes.length, this.#metricNames.length);
+    let sum = 0;
+    let greatest = 0;
+    for (const node of nodes) {
+      if (!this.#fillSample(node, window, places, sample)) continue;
+      const member = this.#members.get(node.name)!;
+      member.model ??= new NodeModel(this.#plan, member.ordinal);
+      if (member.model.judge(sample, forgetting, this.#judgement)) {
+        const { energy, surprise } = this.#judgement;
+        member.filler = held(energy);
+        observed.add(node.name);
+        explanation.add(node.name, this.#judgement);
+        sum += surprise;
+        greatest = Math.max(greatest, surprise);
+      }
+      yield;
+    }
+    return {
+      surprise: observed.size > 0 ? sum / observed.size : undefined,
+      score: observed.size > 0 ? greatest / (1 + greatest) : undefined,
+      explanation: explanation.build(this.#metricNames),
+    };
+  }
+
+  /** Places of the window's metrics. */
+  #places(window: MapWindow): Place[] {
+    return window.metrics.map(({ name }) => ({
+      place: this.#metricNames.indexOf(name),
+      transform: this.#settings.metrics.find((one) => one.name === name)?.transform ?? 'DEFAULT',
+    }));
+  }
+
+  /** Writes a node's readings to the sample, NaN where there is none; false when there is none at all. */
+  #fillSample(
+    node: WindowNode,
+    window: MapWindow,
+    places: readonly Place[],
+    sample: Float64Array,
+  ): boolean {
+    const seconds = (window.endMs - window.startMs) / 1000;
+    let any = false;
+    sample.fill(Number.NaN);
+    for (const reading of node.readings) {
+      const { place, transform } = places[reading.metric]!;
+      if (place < 0) continue;
+      sample[place] = transformed(reading, window.metrics[reading.metric]!, transform, seconds);
+      any = true;
+    }
+    return any;
+  }
+
+  #paint(layout: Layout, observedNodes: ReadonlySet<string>) {
+    const cells = new Float32Array(layout.cells.length);
+    const observed = new Uint8Array(layout.cells.length);
+    layout.cells.forEach((name, at) => {
+      if (name === '') return;
+      cells[at] = this.#members.get(name)!.filler;
+      observed[at] = observedNodes.has(name) ? 1 : 0;
+    });
+    return { cells, observed };
+  }
+}
+
+/** The number as a finite float32. */
+function held(value: number): number {
+  return Math.fround(Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, value)));
+}

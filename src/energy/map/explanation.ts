@@ -1,0 +1,122 @@
+/**
+ * Which metrics of which nodes carry a statistical map's energy: per node every metric judged, with its deviation and
+ * its contribution. Plain columns, so that a window of thousands of entries is one small object to keep. The
+ * contributions of a node sum to its energy; a missing metric stands with its expectation, z 0 and contribution 1/2.
+ */
+import type { Judgement } from './statistical.ts';
+
+export interface Explanation {
+  /** Metrics of the stream; `metric` points into it. */
+  readonly metricNames: readonly string[];
+  /** Observed nodes, in byte order of their names. */
+  readonly nodes: readonly string[];
+  /** -ln Pr(chi-square >= 2E) of each node. */
+  readonly surprise: Float64Array;
+  /** Entries of node i: `offsets[i]` to `offsets[i + 1]`. */
+  readonly offsets: Uint32Array;
+  readonly metric: Uint8Array;
+  readonly value: Float64Array;
+  readonly expected: Float64Array;
+  readonly z: Float64Array;
+  readonly contribution: Float64Array;
+}
+
+export interface ExplainedMetric {
+  readonly name: string;
+  readonly value: number;
+  readonly expected: number;
+  readonly z: number;
+  readonly contribution: number;
+}
+
+export interface ExplainedNode {
+  readonly node: string;
+  readonly energy: number;
+  readonly surprise: number;
+  /** Greatest |z| first. */
+  readonly metrics: readonly ExplainedMetric[];
+}
+
+/** Collects the judgements of one window; `add` copies what it is given. */
+export interface ExplanationBuilder {
+  add(node: string, judgement: Judgement): void;
+  build(metricNames: readonly string[]): Explanation;
+}
+
+/** `nodesMax` and `metricsMax` bound what is added. */
+export function createExplanationBuilder(nodesMax: number, metricsMax: number): ExplanationBuilder {
+  const nodes: string[] = [];
+  const surprise = new Float64Array(nodesMax);
+  const offsets = new Uint32Array(nodesMax + 1);
+  const size = nodesMax * metricsMax;
+  const metric = new Uint8Array(size);
+  const columns = {
+    value: new Float64Array(size),
+    expected: new Float64Array(size),
+    z: new Float64Array(size),
+    contribution: new Float64Array(size),
+  };
+  let used = 0;
+  return {
+    add(node, judgement) {
+      surprise[nodes.length] = judgement.surprise;
+      nodes.push(node);
+      metric.set(judgement.metrics.subarray(0, judgement.count), used);
+      for (const name of ['value', 'expected', 'z', 'contribution'] as const)
+        columns[name].set(judgement[name].subarray(0, judgement.count), used);
+      used += judgement.count;
+      offsets[nodes.length] = used;
+    },
+    build(metricNames) {
+      return {
+        metricNames,
+        nodes,
+        surprise: surprise.slice(0, nodes.length),
+        offsets: offsets.slice(0, nodes.length + 1),
+        metric: metric.slice(0, used),
+        value: columns.value.slice(0, used),
+        expected: columns.expected.slice(0, used),
+        z: columns.z.slice(0, used),
+        contribution: columns.contribution.slice(0, used),
+      };
+    },
+  };
+}
+
+/** Every node explained, most energetic first, each with at most `top` metrics. */
+export function explainNodes(explanation: Explanation, top: number): ExplainedNode[] {
+  return explanation.nodes
+    .map((_, at) => explainAt(explanation, at, top))
+    .sort((a, b) => b.energy - a.energy || (a.node < b.node ? -1 : 1));
+}
+
+/** One node explained; undefined when the map did not observe it. */
+export function explainNode(explanation: Explanation, node: string, top: number): ExplainedNode | undefined {
+  const at = explanation.nodes.indexOf(node);
+  return at < 0 ? undefined : explainAt(explanation, at, top);
+}
+
+function explainAt(explanation: Explanation, at: number, top: number): ExplainedNode {
+  const from = explanation.offsets[at]!;
+  const to = explanation.offsets[at + 1]!;
+  const metrics: ExplainedMetric[] = [];
+  let energy = 0;
+  for (let k = from; k < to; k++) {
+    const contribution = explanation.contribution[k]!;
+    energy += contribution;
+    metrics.push({
+      name: explanation.metricNames[explanation.metric[k]!]!,
+      value: explanation.value[k]!,
+      expected: explanation.expected[k]!,
+      z: explanation.z[k]!,
+      contribution,
+    });
+  }
+  metrics.sort((a, b) => Math.abs(b.z) - Math.abs(a.z) || b.contribution - a.contribution);
+  return {
+    node: explanation.nodes[at]!,
+    energy,
+    surprise: explanation.surprise[at]!,
+    metrics: metrics.slice(0, top),
+  };
+}

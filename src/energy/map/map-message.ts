@@ -1,0 +1,132 @@
+/** Maps, states and explanations in the words of the contract. */
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import {
+  EntropyUnit,
+  type EnergyMap,
+  EnergyMapSchema,
+  MapMode,
+  type NodeExplanationSchema,
+  Regime,
+  type StateSchema,
+} from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
+import { type Grid, GridSchema, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { blockSum, coarserShape } from '../../numeric/block-sum.ts';
+import type { MappedWindow, Mode } from './energy-map.ts';
+import type { ExplainedNode } from './explanation.ts';
+import { bitsFromMask, type GridEncoding, maskFromBits } from './map-input.ts';
+import type { MapState } from './state.ts';
+
+/** Names a stream. */
+export interface StreamName {
+  readonly domain: string;
+  readonly cluster: string;
+}
+
+/** One string per stream. */
+export function streamKey({ domain, cluster }: StreamName): string {
+  return `${domain}.${cluster}`;
+}
+
+const MODES: Readonly<Record<Mode, MapMode>> = {
+  PHYSICAL: MapMode.PHYSICAL,
+  STATISTICAL: MapMode.STATISTICAL,
+};
+
+export function modeToProto(mode: Mode): MapMode {
+  return MODES[mode];
+}
+
+/** A grid of cells; they are rounded to float32. */
+export function gridToProto(
+  cells: Float32Array | Float64Array,
+  rows: number,
+  cols: number,
+  encoding: GridEncoding,
+): Grid {
+  if (encoding === 'VALUES') return create(GridSchema, { rows, cols, values: Array.from(cells) });
+  return create(GridSchema, { rows, cols, rawValues: new Uint8Array(Float32Array.from(cells).buffer) });
+}
+
+/** Cells of a grid the server wrote itself. */
+export function gridCells(grid: Grid): Float32Array {
+  if (grid.rawValues.length > 0) return new Float32Array(grid.rawValues.slice().buffer);
+  return Float32Array.from(grid.values);
+}
+
+export function stateToProto(
+  state: MapState,
+  unit: EntropyUnit,
+  policy: NegativePolicy,
+): MessageInitShape<typeof StateSchema> {
+  const perUnit = unit === EntropyUnit.BITS ? 1 / Math.LN2 : 1;
+  const { totals, boltzmann, valueEntropy } = state;
+  const { spatialEntropy, count } = totals;
+  return {
+    positive: totals.positive,
+    negative: totals.negative,
+    net: totals.net,
+    absolute: totals.absolute,
+    mean: state.mean,
+    variance: state.variance,
+    min: totals.min,
+    max: totals.max,
+    observedCount: count,
+    ...(spatialEntropy !== undefined && {
+      spatialEntropy: spatialEntropy * perUnit,
+      ...(count > 1 && { spatialEntropyRatio: Math.min(1, spatialEntropy / Math.log(count)) }),
+    }),
+    ...(valueEntropy !== undefined && {
+      valueEntropy: valueEntropy * perUnit,
+      valueEntropyRatio: Math.min(1, valueEntropy / Math.log(state.bins)),
+    }),
+    entropyUnit: unit || EntropyUnit.NATS,
+    negativePolicy: policy || NegativePolicy.SIGNED,
+    ...(boltzmann && { boltzmann: { ...boltzmann, entropy: boltzmann.entropy * perUnit } }),
+    gradientMean: state.gradientMean,
+    gradientMax: state.gradientMax,
+  };
+}
+
+/** A map at level 0, nodes included, its grid in `encoding`. */
+export function mapToProto(stream: StreamName, map: MappedWindow, encoding: GridEncoding): EnergyMap {
+  const { layout } = map;
+  return create(EnergyMapSchema, {
+    stream: { ...stream },
+    start: timestampFromMs(map.startMs),
+    end: timestampFromMs(map.endMs),
+    grid: gridToProto(map.cells, layout.rows, layout.cols, encoding),
+    observed: bitsFromMask(map.observed),
+    nodes: [...layout.cells],
+    mode: MODES[map.mode],
+    unit: map.mode === 'PHYSICAL' ? 'J' : '1',
+    state: stateToProto(map.state, EntropyUnit.NATS, NegativePolicy.SIGNED),
+    regime: Regime.WARMING_UP,
+    layoutVersion: layout.version,
+    digest: map.digest,
+    ...(map.surprise !== undefined && { surprise: map.surprise }),
+    ...(map.score !== undefined && { score: map.score }),
+    layoutConflict: layout.conflict,
+  });
+}
+
+/** The map at a coarser level, or itself at level 0: block sums of its observed cells, nodes left out. */
+export function coarsened(map: EnergyMap, level: number): EnergyMap {
+  if (level === 0 || map.grid === undefined) return map;
+  let { rows, cols } = map.grid;
+  let cells = Float64Array.from(gridCells(map.grid));
+  let observed = maskFromBits(map.observed, rows * cols);
+  for (let step = 0; step < level && rows * cols > 1; step++) {
+    const shape = coarserShape(rows, cols);
+    const sums = new Float64Array(shape.rows * shape.cols);
+    const mask = new Uint8Array(sums.length);
+    blockSum(cells, observed, rows, cols, sums, mask);
+    [cells, observed, rows, cols] = [sums, mask, shape.rows, shape.cols];
+  }
+  const grid = gridToProto(cells, rows, cols, map.grid.rawValues.length > 0 ? 'RAW' : 'VALUES');
+  return create(EnergyMapSchema, { ...map, grid, observed: bitsFromMask(observed), nodes: [], level });
+}
+
+export function explainedToProto(node: ExplainedNode): MessageInitShape<typeof NodeExplanationSchema> {
+  return { ...node, metrics: node.metrics.map((metric) => ({ ...metric })) };
+}

@@ -1,0 +1,185 @@
+/**
+ * The computations on maps handed in: ComputeState and CheckConservation. Pure: the same request gives the same bits.
+ * Large maps are computed in slices, so that no call holds the event loop for more than a few milliseconds at a time.
+ */
+import type { Clock } from '../../clock.ts';
+import { type FieldViolation, fieldError } from '../../errors.ts';
+import {
+  BudgetMode,
+  type CheckConservationRequest,
+  type ComputeStateRequest,
+  type EnergyService,
+  GradientKind,
+} from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
+import { runInSlices, type Steps } from '../../numeric/slices.ts';
+import type { GradientScheme } from '../../numeric/stencil.ts';
+import type { Handlers } from '../../rpc/handler.ts';
+import { energyError } from '../errors.ts';
+import { type Budget, type BudgetRule, checkBudget } from './budget.ts';
+import { gridDigest } from './digest.ts';
+import { type GivenMap, readMapInput } from './map-input.ts';
+import { gridToProto, stateToProto } from './map-message.ts';
+import { applyNegativeRule } from './negative-policy.ts';
+import { type MapState, type StateOptions, stateSteps, totalsSteps } from './state.ts';
+
+export interface ComputeDeps {
+  readonly clock: Clock;
+  /** Longest time one computation holds the event loop, ms. */
+  readonly sliceMs: number;
+  /** Largest reply, bytes. */
+  readonly sendBytesMax: number;
+}
+
+/** Room for everything in a reply that is no grid. */
+const REPLY_BYTES_BASE = 4096;
+const BINS = 64;
+const RELATIVE_TOLERANCE = 1e-3;
+
+const SCHEMES: Readonly<Record<GradientKind, GradientScheme>> = {
+  [GradientKind.UNSPECIFIED]: 'SOBEL',
+  [GradientKind.SOBEL]: 'SOBEL',
+  [GradientKind.CENTRAL2]: 'CENTRAL2',
+  [GradientKind.CENTRAL4]: 'CENTRAL4',
+};
+
+const BUDGET_RULES: Readonly<Record<BudgetMode, BudgetRule>> = {
+  [BudgetMode.UNSPECIFIED]: 'CONSERVATIVE',
+  [BudgetMode.CONSERVATIVE]: 'CONSERVATIVE',
+  [BudgetMode.DISSIPATIVE]: 'DISSIPATIVE',
+  [BudgetMode.DRIVEN]: 'DRIVEN',
+};
+
+export function createComputeHandlers(
+  deps: ComputeDeps,
+): Pick<Handlers<typeof EnergyService>, 'computeState' | 'checkConservation'> {
+  const run = <Result>(steps: Steps<Result>, signal: AbortSignal) =>
+    runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal });
+
+  return {
+    async computeState(request, call) {
+      const { map, options } = parseComputeState(request);
+      const { rows, cols } = map.field;
+      refuseLargeReply(request, rows * cols, deps.sendBytesMax);
+      refuseNegative(map);
+      const result = await run(stateSteps(map.field, options), call.signal);
+      refuseOverflow(result.state);
+      const grid = (cells: Float64Array) => gridToProto(cells, rows, cols, map.encoding);
+      return {
+        state: stateToProto(result.state, request.entropyUnit, request.map!.negativePolicy),
+        digest: gridDigest(map.cells, rows, cols),
+        ...(request.includeWeights && { weights: grid(result.weights) }),
+        ...(request.includeGradient && {
+          gradientRow: grid(result.gradientRow),
+          gradientCol: grid(result.gradientCol),
+          gradientMagnitude: grid(result.gradientMagnitude),
+        }),
+      };
+    },
+
+    async checkConservation(request, call) {
+      const { before, after, budget } = parseCheckConservation(request);
+      refuseNegative(before);
+      refuseNegative(after);
+      const verdict = checkBudget(
+        await run(totalsSteps(before.field), call.signal),
+        await run(totalsSteps(after.field), call.signal),
+        budget,
+      );
+      if (!Number.isFinite(verdict.residual + verdict.tolerance)) throw overflow('before');
+      return {
+        passed: verdict.passed,
+        residualJoules: verdict.residual,
+        toleranceJoules: verdict.tolerance,
+        fidelity: verdict.fidelity,
+        ...(verdict.entropyChange !== undefined && { entropyChange: verdict.entropyChange }),
+        reasons: [...verdict.reasons],
+      };
+    },
+  };
+}
+
+function parseComputeState(request: ComputeStateRequest): { map: GivenMap; options: StateOptions } {
+  const violations: FieldViolation[] = [];
+  const map = readMapInput(request.map, 'map', violations);
+  const [lower, upper] = request.binEdges;
+  const isRange = lower !== undefined && upper !== undefined && lower < upper;
+  if (request.binEdges.length > 0 && !isRange)
+    violations.push({ field: 'bin_edges', description: 'must be two rising numbers, or none' });
+  if (map === undefined || violations.length > 0) throw fieldError(energyError.domain, violations);
+  return {
+    map,
+    options: {
+      temperature: request.temperature ?? 1,
+      scheme: SCHEMES[request.gradient] ?? 'SOBEL',
+      bins: request.bins ?? BINS,
+      edges: isRange ? [lower, upper] : undefined,
+    },
+  };
+}
+
+function parseCheckConservation(request: CheckConservationRequest) {
+  const violations: FieldViolation[] = [];
+  const before = readMapInput(request.before, 'before', violations);
+  const after = readMapInput(request.after, 'after', violations);
+  const rule = BUDGET_RULES[request.mode] ?? 'CONSERVATIVE';
+  if (rule === 'CONSERVATIVE') {
+    const powers = {
+      sources_watts: request.sourcesWatts,
+      sinks_watts: request.sinksWatts,
+      boundary_flux_watts: request.boundaryFluxWatts,
+    };
+    for (const [field, watts] of Object.entries(powers))
+      if (watts !== 0) violations.push({ field, description: 'must be 0 in a conservative budget' });
+  }
+  if (before && after && before.unit !== after.unit)
+    violations.push({ field: 'after.unit', description: `must be that of before, ${before.unit}` });
+  if (!before || !after || violations.length > 0) throw fieldError(energyError.domain, violations);
+  if (!sameCells(before, after))
+    throw energyError('SHAPE_MISMATCH', { before: describeCells(before), after: describeCells(after) });
+  const budget: Budget = {
+    rule,
+    dt: request.dtSeconds ?? 1,
+    netPower: request.sourcesWatts - request.sinksWatts + request.boundaryFluxWatts,
+    absoluteTolerance: request.atolJoules,
+    relativeTolerance: request.rtol ?? RELATIVE_TOLERANCE,
+  };
+  return { before, after, budget };
+}
+
+function sameCells(a: GivenMap, b: GivenMap): boolean {
+  if (a.field.rows !== b.field.rows || a.field.cols !== b.field.cols) return false;
+  const [own, other] = [a.field.observed, b.field.observed];
+  if (own === undefined || other === undefined) return own === other;
+  return own.every((bit, at) => bit === other[at]);
+}
+
+function describeCells({ field }: GivenMap): string {
+  const count = field.observed?.reduce((sum, bit) => sum + bit, 0) ?? field.cells.length;
+  return `${field.rows}x${field.cols} with ${count} observed`;
+}
+
+function refuseLargeReply(request: ComputeStateRequest, cells: number, bytesMax: number): void {
+  const grids = (request.includeWeights ? 1 : 0) + (request.includeGradient ? 3 : 0);
+  const asked = REPLY_BYTES_BASE + grids * 4 * cells;
+  if (asked > bytesMax)
+    throw energyError('WORK_TOO_LARGE', { limit: bytesMax, asked }, { retryAfterMs: -1 });
+}
+
+/** Applies the map's negative policy to the cells computed with. */
+function refuseNegative(map: GivenMap): void {
+  const cell = applyNegativeRule(map.field.cells, map.field.observed, map.negativeRule);
+  if (cell !== undefined) throw energyError('NEGATIVE_ENERGY', { cell });
+}
+
+/** Finite cells can still leave the range of doubles, or of a reply's floats, with an extreme area, spacing or temperature. */
+function refuseOverflow({ totals, boltzmann, mean, variance, gradientMax }: MapState): void {
+  const slopes = Math.fround(gradientMax);
+  const sums = [totals.net, totals.absolute, mean, variance, slopes];
+  const ensemble = boltzmann ? [boltzmann.logPartition, boltzmann.internalEnergy, boltzmann.heatCapacity] : [];
+  if (![...sums, ...ensemble].every(Number.isFinite)) throw overflow('map');
+}
+
+function overflow(field: string) {
+  const description = 'its state is not finite with this cell area, spacing and temperature';
+  return fieldError(energyError.domain, [{ field, description }]);
+}

@@ -1,0 +1,40 @@
+/** What this context announces: maps as they are made, and configurations. Both recorded, in the caller's transaction. */
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import type { Bus } from '../bus/bus.ts';
+import { topics } from '../bus/topics.ts';
+import type { StreamConfig } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
+import type { Tx } from '../store/store.ts';
+import type { MappedWindow } from './map/energy-map.ts';
+import { mapToProto, type StreamName, streamKey } from './map/map-message.ts';
+
+/** Larger grids are left out of events. */
+const EVENT_GRID_BYTES_MAX = 64 * 1024;
+
+/** Announces a map; the same stream and window always make the same event. */
+export async function recordMapUpdated(
+  bus: Bus,
+  tx: Tx,
+  stream: StreamName,
+  mapped: MappedWindow,
+): Promise<void> {
+  const map = mapToProto(stream, mapped, 'VALUES');
+  if (mapped.cells.byteLength > EVENT_GRID_BYTES_MAX) delete map.grid;
+  const key = `${streamKey(stream)}.${mapped.startMs}`;
+  await bus.record(tx, topics.energyMapUpdated, key, { map, endOfInput: mapped.endOfInput });
+}
+
+/** Announces a configuration, defaults filled in. */
+export async function recordStreamConfigured(
+  bus: Bus,
+  tx: Tx,
+  stream: StreamName,
+  configured: { readonly config: StreamConfig; readonly version: number; readonly atMs: number },
+): Promise<void> {
+  const key = `${streamKey(stream)}.${configured.version}`;
+  await bus.record(tx, topics.streamConfigured, key, {
+    stream: { ...stream },
+    config: configured.config,
+    version: BigInt(configured.version),
+    configuredAt: timestampFromMs(configured.atMs),
+  });
+}

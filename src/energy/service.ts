@@ -1,0 +1,214 @@
+/**
+ * EnergyService: requests in, maps, explanations and configurations out. Translation only; maps come from SQL as they
+ * were committed, computations on maps handed in are map/service.ts. Defaults and ranges are those of the contract.
+ */
+import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
+import type { Bus } from '../bus/bus.ts';
+import type { Clock } from '../clock.ts';
+import { fieldError } from '../errors.ts';
+import {
+  type EnergyMap,
+  EnergyService,
+  MapMode,
+} from '../gen/homeostat/energy/v1/energy_service_pb.ts';
+import type { StreamRef } from '../gen/homeostat/type/v1/stream_ref_pb.ts';
+import { type Handlers, type ServiceBinding, serviceBinding } from '../rpc/handler.ts';
+import type { Store } from '../store/store.ts';
+import { energyError } from './errors.ts';
+import { explainNode, explainNodes } from './map/explanation.ts';
+import { coarsened, explainedToProto, gridCells, gridToProto, type StreamName } from './map/map-message.ts';
+import { createComputeHandlers } from './map/service.ts';
+import { configViolations, type StreamDefaults, withDefaults } from './map/settings.ts';
+import type { MapStore } from './map-store.ts';
+import { recordStreamConfigured } from './publish.ts';
+import type { StreamRecord, StreamStore } from './store.ts';
+import { type MapFeed, watchMaps } from './watch.ts';
+
+export interface ServiceDeps {
+  readonly clock: Clock;
+  readonly store: Store;
+  readonly streams: StreamStore;
+  readonly maps: MapStore;
+  readonly bus: Bus;
+  readonly feed: MapFeed;
+  readonly defaults: StreamDefaults;
+  readonly sliceMs: number;
+  readonly sendBytesMax: number;
+  readonly heartbeatMs: number;
+  readonly unavailable: () => readonly string[];
+}
+
+const PAGE_SIZE = 50;
+const EXPLAINED_METRICS = 10;
+/** Maps read at once for a watcher that is behind. */
+const CATCH_UP_PAGE = 32;
+/** Grids of one ListMaps reply; a page of larger maps is shorter. */
+const LIST_BYTES_MAX = 16 * 1024 * 1024;
+/** Where a stream without maps stands: before every window. */
+const BEFORE_ALL_MS = Number.MIN_SAFE_INTEGER;
+
+export function createEnergyService(deps: ServiceDeps): ServiceBinding {
+  const { streams, maps } = deps;
+
+  const streamOf = async (name: StreamName): Promise<StreamRecord> => {
+    const record = await streams.find(name);
+    if (record === undefined) throw energyError('STREAM_NOT_FOUND', { ...name });
+    return record;
+  };
+  const mapOf = async (name: StreamName, at: Timestamp | undefined): Promise<EnergyMap> => {
+    const map = await maps.find(name, at && timestampMs(at));
+    if (map !== undefined) return map;
+    await streamOf(name);
+    throw energyError('MAP_NOT_FOUND', { ...name });
+  };
+
+  const handlers: Handlers<typeof EnergyService> = {
+    ...createComputeHandlers(deps),
+
+    async getMap(request) {
+      const map = await mapOf(streamName(request.stream), request.at);
+      return { map: readable(map, request.level) };
+    },
+
+    listMaps: (request) => listMaps(deps, streamOf, request),
+
+    async *watchMaps(request, call) {
+      const stream = streamName(request.stream);
+      const seenMs = await resumePoint(deps, stream, request.resumeToken);
+      const watched = watchMaps(
+        {
+          clock: deps.clock,
+          feed: deps.feed,
+          heartbeatMs: deps.heartbeatMs,
+          mapsAfter: (startMs) => mapsAfter(maps, stream, startMs),
+        },
+        {
+          stream,
+          seenMs,
+          latestMs: async () => (await maps.latestStartMs(stream)) ?? BEFORE_ALL_MS,
+          signal: call.signal,
+        },
+      );
+      for await (const { map, seenMs: token } of watched)
+        yield { resumeToken: String(token), ...(map && { map: readable(map, request.level) }) };
+    },
+
+    async explainMap(request) {
+      const stream = streamName(request.stream);
+      const map = await mapOf(stream, request.at);
+      if (map.mode === MapMode.PHYSICAL) throw energyError('NOT_STATISTICAL', {});
+      const explanation = await maps.explanation(stream, timestampMs(map.start!));
+      const top = request.top ?? EXPLAINED_METRICS;
+      if (request.node !== '') {
+        const node = explanation && explainNode(explanation, request.node, top);
+        if (node === undefined) throw energyError('NODE_NOT_FOUND', { node: request.node });
+        return { start: map.start, end: map.end, nodes: [explainedToProto(node)] };
+      }
+      const nodes = explanation ? explainNodes(explanation, top) : [];
+      return { start: map.start, end: map.end, nodes: nodes.map(explainedToProto) };
+    },
+
+    async getStream(request) {
+      const record = await streamOf(streamName(request.stream));
+      return {
+        config: withDefaults(record.config, deps.defaults),
+        version: BigInt(record.version),
+        effectiveMode: record.effectiveMode,
+        mapCount: BigInt(record.mapCount),
+      };
+    },
+
+    configureStream: (request) => configureStream(deps, request),
+  };
+  return serviceBinding(EnergyService, handlers, deps.unavailable);
+}
+
+type Requests = {
+  [Name in keyof Handlers<typeof EnergyService>]: Parameters<Handlers<typeof EnergyService>[Name]>[0];
+};
+
+async function listMaps(
+  deps: ServiceDeps,
+  streamOf: (name: StreamName) => Promise<StreamRecord>,
+  request: Requests['listMaps'],
+) {
+  const stream = streamName(request.stream);
+  await streamOf(stream);
+  const { start, end } = request.range ?? {};
+  const place = parsePlace(request.page?.pageToken ?? '', 'page.page_token');
+  const limit = request.page?.pageSize ?? PAGE_SIZE;
+  const held = await deps.maps.list(stream, {
+    fromMs: start && timestampMs(start),
+    beforeMs: end && place !== undefined ? Math.min(timestampMs(end), place) : (place ?? (end && timestampMs(end))),
+    order: 'NEWEST',
+    limit: limit + 1,
+  });
+  const page: EnergyMap[] = [];
+  let bytes = 0;
+  for (const map of held.slice(0, limit)) {
+    const shown = readable(map, request.level);
+    bytes += 4 * shown.grid!.values.length;
+    if (page.length > 0 && bytes > LIST_BYTES_MAX) break;
+    page.push(shown);
+  }
+  const more = held.length > page.length;
+  return { maps: page, nextPageToken: more ? String(timestampMs(page.at(-1)!.start!)) : '' };
+}
+
+async function configureStream(deps: ServiceDeps, request: Requests['configureStream']) {
+  const stream = streamName(request.stream);
+  const given = request.config!;
+  const violations = configViolations(given);
+  if (violations.length > 0) throw fieldError(energyError.domain, violations);
+  const config = withDefaults(given, deps.defaults);
+  const outcome = await deps.store.transact(async (tx) => {
+    const written = await deps.streams.configure(tx, stream, given, Number(request.version));
+    if ('version' in written) {
+      const { version } = written;
+      await recordStreamConfigured(deps.bus, tx, stream, { config, version, atMs: deps.clock.nowMs() });
+    }
+    return written;
+  });
+  if ('conflict' in outcome) throw energyError('VERSION_CONFLICT', { current: outcome.conflict });
+  return { config, version: BigInt(outcome.version) };
+}
+
+/** Where a watch resumes: undefined without a token. Refused where maps after it are no longer held. */
+async function resumePoint(deps: ServiceDeps, stream: StreamName, token: string): Promise<number | undefined> {
+  const seenMs = parsePlace(token, 'resume_token');
+  if (seenMs === undefined) return undefined;
+  const { prunedThroughMs } = (await deps.streams.find(stream)) ?? {};
+  if (prunedThroughMs === undefined || seenMs >= prunedThroughMs) return seenMs;
+  const oldestMs = await deps.maps.oldestStartMs(stream);
+  throw energyError('RESUME_TOO_OLD', { oldest: oldestMs === undefined ? 'none' : timeText(oldestMs) });
+}
+
+async function mapsAfter(maps: MapStore, stream: StreamName, startMs: number) {
+  const page = await maps.list(stream, { fromMs: startMs + 1, order: 'OLDEST', limit: CATCH_UP_PAGE });
+  return page.map((map) => ({ startMs: timestampMs(map.start!), map }));
+}
+
+/** A place in a stream's maps: the start of a window in ms, as tokens carry it; undefined for an empty one. */
+function parsePlace(token: string, field: string): number | undefined {
+  if (token === '') return undefined;
+  const place = /^-?\d{1,16}$/.test(token) ? Number(token) : Number.NaN;
+  if (!Number.isSafeInteger(place))
+    throw fieldError(energyError.domain, [{ field, description: 'is not a token of this service' }]);
+  return place;
+}
+
+/** A held map as replies show it: at the level asked for, its grid as plain values. */
+function readable(map: EnergyMap, level: number): EnergyMap {
+  const shown = coarsened(map, level);
+  const grid = shown.grid!;
+  if (grid.rawValues.length === 0) return shown;
+  return { ...shown, grid: gridToProto(gridCells(grid), grid.rows, grid.cols, 'VALUES') };
+}
+
+function streamName(ref: StreamRef | undefined): StreamName {
+  return { domain: ref!.domain, cluster: ref!.cluster };
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}

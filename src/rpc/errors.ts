@@ -1,0 +1,43 @@
+/**
+ * The reasons any call may meet, whatever its service: those of the edge itself (domain `homeostat.edge`) and those of
+ * credentials and permissions (domain `homeostat.identity`). Keys equal the ErrorReason enums of both contracts.
+ */
+import { defineErrors, reason } from '../errors.ts';
+
+export const edgeError = defineErrors('homeostat.edge', {
+  INTERNAL: reason(
+    'INTERNAL',
+    ['request_id'],
+    (m) => `a fault of the server, logged as request ${m.request_id}`,
+  ),
+  DRAINING: reason('UNAVAILABLE', [], () => 'the server is shutting down'),
+  STORE_DOWN: reason('UNAVAILABLE', [], () => 'the database does not answer'),
+  STORE_READ_ONLY: reason('UNAVAILABLE', [], () => 'the database takes no writes'),
+  STORAGE_FULL: reason('RESOURCE_EXHAUSTED', [], () => 'the disk is full'),
+  BROKER_DOWN: reason('UNAVAILABLE', [], () => 'the broker does not answer'),
+  OVERLOADED: reason('RESOURCE_EXHAUSTED', ['limit'], (m) => `more than ${m.limit} at once`),
+  SLOW_READER: reason(
+    'RESOURCE_EXHAUSTED',
+    ['unsent_bytes'],
+    (m) => `the client did not take ${m.unsent_bytes} bytes in time`,
+  ),
+  DEADLINE: reason('DEADLINE_EXCEEDED', [], () => 'the deadline passed'),
+  CANCELLED: reason('CANCELLED', [], () => 'the client gave the call up'),
+  MALFORMED: reason('INVALID_ARGUMENT', ['type'], (m) => `the request is not a ${m.type}`),
+  REPLY_TOO_LARGE: reason(
+    'RESOURCE_EXHAUSTED',
+    ['limit', 'asked'],
+    (m) => `the reply has ${m.asked} bytes, more than ${m.limit}; ask for less`,
+  ),
+  SERVICE_NOT_FOUND: reason('NOT_FOUND', ['service'], (m) => `no service ${m.service} here`),
+});
+
+export const identityError = defineErrors('homeostat.identity', {
+  MISSING_CREDENTIALS: reason(
+    'UNAUTHENTICATED',
+    [],
+    () => 'the call carries no credentials; send metadata "authorization: Bearer <key>"',
+  ),
+  BAD_TOKEN: reason('UNAUTHENTICATED', [], () => 'the credentials are not known here'),
+  NO_PERMISSION: reason('PERMISSION_DENIED', ['permission'], (m) => `this needs permission ${m.permission}`),
+});

@@ -1,0 +1,191 @@
+/**
+ * Health of the server and of each service, by the gRPC health checking protocol. One snapshot, refreshed in the
+ * background every `REFRESH_MS` from what the contexts say; readers only look at it, and one that has not been
+ * refreshed for `STALE_MS` says NOT_SERVING. Check costs a lookup: the request's bytes are the key, the reply's bytes
+ * are at hand. Reasons travel in the metadata `homeostat-health-reason`.
+ */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { Clock, Timer } from '../clock.ts';
+import {
+  Health,
+  HealthCheckRequestSchema,
+  HealthCheckResponseSchema,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from '../gen/grpc/health/v1/health_pb.ts';
+import type { Logger, Metrics } from '../observability.ts';
+import type { EdgeCall } from './edge-call.ts';
+import { edgeError } from './errors.ts';
+import type { ServiceBinding } from './handler.ts';
+
+/** Health of one service; the empty name is the whole server. */
+export interface ServiceHealth {
+  readonly service: string;
+  readonly serving: boolean;
+  /** Why it does not serve; empty while it does. */
+  readonly reasons: readonly string[];
+}
+
+/** What the rest of the server sees of health. */
+export interface HealthView {
+  /** The whole server first. */
+  services(): readonly ServiceHealth[];
+  /** Milliseconds since the last refresh. */
+  ageMs(): number;
+  /** Whether the whole server serves, by a snapshot that is not stale. */
+  serving(): boolean;
+}
+
+export interface HealthState extends HealthView {
+  /** The standard service, whose handlers take and give bytes. */
+  readonly binding: ServiceBinding;
+  start(): void;
+  /** STARTING and DRAINING take every service down; SERVING leaves it to the contexts. */
+  enter(phase: 'STARTING' | 'SERVING' | 'DRAINING'): void;
+  stop(): void;
+}
+
+export interface HealthDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** The services that can fail. */
+  readonly bindings: readonly ServiceBinding[];
+  /** Standard services: they serve while the server does. */
+  readonly always: readonly string[];
+  /** Why the whole server cannot serve (`STORE_DOWN`); as cheap as a binding's `unavailable`. */
+  readonly unavailable: () => readonly string[];
+}
+
+const REFRESH_MS = 100;
+const STALE_MS = 1_000;
+const REASON_HEADER = 'homeostat-health-reason';
+
+/** A prepared answer. */
+interface Entry extends ServiceHealth {
+  readonly reply: Buffer;
+}
+
+export function createHealth(deps: HealthDeps): HealthState {
+  const { clock, logger, metrics } = deps;
+  const entries = new Map<string, Entry>();
+  /** Entries by the bytes that ask for them, read as Latin-1. */
+  const byRequest = new Map<string, Entry>();
+  const watchers = new Set<() => void>();
+  let phase: 'STARTING' | 'SERVING' | 'DRAINING' = 'STARTING';
+  let refreshedMs = clock.monotonicMs();
+  let timer: Timer | undefined;
+
+  const put = (service: string, given: readonly string[]): boolean => {
+    const reasons = phase === 'SERVING' ? given : [phase];
+    const before = entries.get(service);
+    if (before && sameText(before.reasons, reasons)) return false;
+    const serving = reasons.length === 0;
+    const entry = { service, serving, reasons: [...reasons], reply: serving ? SERVING : NOT_SERVING };
+    entries.set(service, entry);
+    byRequest.set(encodeRequest(service), entry);
+    return true;
+  };
+  const refresh = () => {
+    let changed = put('', ask(deps.unavailable, ''));
+    for (const name of deps.always) changed = put(name, []) || changed;
+    for (const { service, unavailable } of deps.bindings)
+      changed = put(service.typeName, unavailable ? ask(unavailable, service.typeName) : []) || changed;
+    refreshedMs = clock.monotonicMs();
+    if (changed) for (const wake of watchers) wake();
+  };
+  /** Reasons given by a context; one that throws has faulted. */
+  const ask = (unavailable: () => readonly string[], service: string): readonly string[] => {
+    try {
+      return unavailable();
+    } catch (err) {
+      logger.error({ service, err }, 'health cannot be read');
+      return ['FAULTED'];
+    }
+  };
+  const isStale = () => clock.monotonicMs() - refreshedMs > STALE_MS;
+  const serviceOf = (request: Buffer): string => {
+    try {
+      return fromBinary(HealthCheckRequestSchema, request).service;
+    } catch (cause) {
+      throw edgeError('MALFORMED', { type: HealthCheckRequestSchema.typeName }, { cause });
+    }
+  };
+
+  const check = (request: Buffer, call: EdgeCall): Buffer => {
+    const entry = byRequest.get(request.toString('latin1')) ?? entries.get(serviceOf(request));
+    if (!entry) throw edgeError('SERVICE_NOT_FOUND', { service: serviceOf(request) });
+    if (isStale()) {
+      call.sendHeader(REASON_HEADER, 'STALE');
+      return NOT_SERVING;
+    }
+    if (!entry.serving) call.sendHeader(REASON_HEADER, entry.reasons.join(','));
+    return entry.reply;
+  };
+  async function* watch(request: Buffer, call: EdgeCall): AsyncGenerator<Buffer> {
+    const service = serviceOf(request);
+    let last: Buffer | undefined;
+    while (!call.signal.aborted) {
+      const reply = entries.get(service)?.reply ?? UNKNOWN;
+      if (reply === last) await nextChange(call.signal);
+      else yield reply;
+      last = reply;
+    }
+  }
+  const nextChange = (signal: AbortSignal) =>
+    new Promise<void>((resolve) => {
+      const done = () => {
+        watchers.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      watchers.add(done);
+      signal.addEventListener('abort', done);
+    });
+
+  refresh();
+  metrics.gauge('homeostat_service_serving', 'Whether a service serves; 1 or 0.', ['service', 'reason'], () =>
+    [...entries.values()].map(({ service, serving, reasons }) => ({
+      value: serving ? 1 : 0,
+      labels: { service, reason: reasons[0] ?? '' },
+    })),
+  );
+  const ageMs = () => clock.monotonicMs() - refreshedMs;
+  metrics.gauge('homeostat_health_age_seconds', 'Age of the health snapshot.', [], () => [
+    { value: ageMs() / 1000 },
+  ]);
+  return {
+    binding: { service: Health, handlers: { check, watch } },
+    services: () => [...entries.values()],
+    ageMs,
+    serving: () => !isStale() && (entries.get('')?.serving ?? false),
+    start() {
+      timer = clock.every(REFRESH_MS, refresh);
+      refresh();
+    },
+    enter(next) {
+      phase = next;
+      refresh();
+    },
+    stop() {
+      timer?.cancel();
+    },
+  };
+}
+
+/** Replies are compared by identity, so there is one of each kind. */
+const SERVING = encodeStatus(ServingStatus.SERVING);
+const NOT_SERVING = encodeStatus(ServingStatus.NOT_SERVING);
+const UNKNOWN = encodeStatus(ServingStatus.SERVICE_UNKNOWN);
+
+function encodeStatus(status: ServingStatus): Buffer {
+  return Buffer.from(toBinary(HealthCheckResponseSchema, create(HealthCheckResponseSchema, { status })));
+}
+
+function encodeRequest(service: string): string {
+  const bytes = toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema, { service }));
+  return Buffer.from(bytes).toString('latin1');
+}
+
+function sameText(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, i) => text === b[i]);
+}

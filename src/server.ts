@@ -1,0 +1,242 @@
+/**
+ * The composition root: reads top-down as the architecture. Opens the edges, creates the contexts, binds their
+ * services, starts them, then marks health SERVING. Everything opened pushes its closer; a failed start unwinds them,
+ * a stop unwinds them in reverse under a deadline.
+ */
+import { join } from 'node:path';
+import type { Bus } from './bus/bus.ts';
+import { busMigrations, openBus } from './bus/open.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { type Closers, createClosers } from './closers.ts';
+import type { Config } from './config.ts';
+import { claimDataDir, type DataDir } from './data-dir.ts';
+import { createEnergy, energyMigrations } from './energy/context.ts';
+import { createHttpServer } from './http/serve.ts';
+import { createIdentity, type Identity, identityMigrations } from './identity/context.ts';
+import { createIds, type NewId } from './ids.ts';
+import { createLogger, createMetrics, type Logger, type Metrics } from './observability.ts';
+import { createResilience, resilienceMigrations } from './resilience/context.ts';
+import { createRpcServer } from './rpc/serve.ts';
+import { type Secrets, systemSecrets } from './secrets.ts';
+import { createSession, type Ledger, type Placement, sessionMigrations } from './session/context.ts';
+import {
+  energyConfig,
+  identityConfig,
+  resilienceConfig,
+  rpcConfig,
+  sessionConfig,
+  telemetryConfig,
+} from './settings.ts';
+import { openStore } from './store/open.ts';
+import type { Migration, Store } from './store/store.ts';
+import { type SupervisedContext, supervise } from './supervise.ts';
+import { createTelemetry, telemetryMigrations } from './telemetry/context.ts';
+
+/** What tests may replace; everything else is the production wiring. */
+export interface Overrides {
+  readonly clock?: Clock;
+  readonly logger?: Logger;
+  readonly secrets?: Secrets;
+}
+
+export interface RunningServer {
+  /** `host:port` that gRPC listens on. */
+  readonly grpcAddress: string;
+  /** `host:port` that HTTP listens on. */
+  readonly httpAddress: string;
+  /** File with the administrator's API key. */
+  readonly adminKeyFile: string;
+  /** File with the URL producers connect to; empty with a broker that is not managed. */
+  readonly producerUrlFile: string;
+  /** Drains and closes everything, at most for the configured time. */
+  stop(): Promise<void>;
+}
+
+/** The edges every context stands on. */
+interface Edges {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly secrets: Secrets;
+  readonly newId: NewId;
+  readonly dataDir: DataDir;
+  readonly store: Store;
+  readonly bus: Bus;
+}
+
+/** Starts a server. Throws AppError with one sentence when an edge cannot be opened. */
+export async function startServer(config: Config, overrides: Overrides = {}): Promise<RunningServer> {
+  const clock = overrides.clock ?? systemClock;
+  const logger = overrides.logger ?? createLogger(config.LOG_LEVEL);
+  const closers = createClosers(clock, logger);
+  try {
+    const edges = await openEdges(config, overrides, { clock, logger }, closers);
+    const identity = createIdentity({ ...edges, dataDir: config.DATA_DIR, config: identityConfig(config) });
+    await identity.bootstrap();
+    const contexts = createContexts(config, edges);
+    return await serve(config, edges, identity, contexts, closers);
+  } catch (error) {
+    await closers.unwind(config.STOP_TIMEOUT_MS);
+    throw error;
+  }
+}
+
+/**
+ * Makes a new administrator's key with access to the database and the data directory alone; the old one is refused from
+ * then on. Resolves with the path of its file. A running server takes it over within a second.
+ */
+export async function recoverAdminKey(config: Config): Promise<string> {
+  const clock = systemClock;
+  const logger = createLogger(config.LOG_LEVEL);
+  const store = await openConfiguredStore(config, { clock, logger });
+  try {
+    await store.migrate(migrations);
+    const identity = createIdentity({
+      config: identityConfig(config),
+      dataDir: config.DATA_DIR,
+      store,
+      clock,
+      logger,
+      secrets: systemSecrets,
+    });
+    return await identity.recover();
+  } finally {
+    await store.close();
+  }
+}
+
+const migrations: readonly Migration[] = [
+  ...busMigrations,
+  ...identityMigrations,
+  ...telemetryMigrations,
+  ...energyMigrations,
+  ...resilienceMigrations,
+  ...sessionMigrations,
+];
+
+function openConfiguredStore(config: Config, base: { clock: Clock; logger: Logger }): Promise<Store> {
+  const databaseUrl = config.DATABASE_URL;
+  return openStore({ ...base, dataDir: config.DATA_DIR, ...(databaseUrl && { databaseUrl }) });
+}
+
+async function openEdges(
+  config: Config,
+  overrides: Overrides,
+  base: { readonly clock: Clock; readonly logger: Logger },
+  closers: Closers,
+): Promise<Edges> {
+  const { clock, logger } = base;
+  const metrics = createMetrics();
+  const secrets = overrides.secrets ?? systemSecrets;
+  const dataDir = claimDataDir(config.DATA_DIR);
+  closers.push('data directory', dataDir.release);
+  const store = await openConfiguredStore(config, base);
+  closers.push('store', () => store.close());
+  await store.migrate(migrations);
+  metrics.gauge('homeostat_store_commit_seconds', 'Time of the last commit.', [], () =>
+    store
+      .recentCommitSeconds()
+      .slice(0, 1)
+      .map((value) => ({ value })),
+  );
+  const bus = await openBus({
+    ...base,
+    metrics,
+    store,
+    secrets,
+    dataDir: config.DATA_DIR,
+    ...(config.NATS_URL && { natsUrl: config.NATS_URL }),
+    ...(config.NATS_CREDS_FILE && { credsFile: config.NATS_CREDS_FILE }),
+    ...(config.NATS_CA_FILE && { caFile: config.NATS_CA_FILE }),
+  });
+  closers.push('bus', () => bus.close());
+  logger.info({ broker: bus.broker, durability: bus.durability, database: store.dialect }, 'edges open');
+  return { clock, logger, metrics, secrets, newId: createIds(clock), dataDir, store, bus };
+}
+
+/** In the order facts travel. */
+function createContexts(config: Config, edges: Edges): readonly SupervisedContext[] {
+  const telemetry = createTelemetry({ ...edges, config: telemetryConfig(config) });
+  const energy = createEnergy({ ...edges, config: energyConfig(config) });
+  const resilience = createResilience({ ...edges, config: resilienceConfig(config) });
+  const session = createSession({ ...edges, placement, ledger, config: sessionConfig(config) });
+  return Object.entries({ telemetry, energy, resilience, session }).map(([name, context]) =>
+    supervise(name, context, edges),
+  );
+}
+
+async function serve(
+  config: Config,
+  edges: Edges,
+  identity: Identity,
+  contexts: readonly SupervisedContext[],
+  closers: Closers,
+): Promise<RunningServer> {
+  const { clock, logger, metrics, store } = edges;
+  const storeWatch = watchStore(store, clock);
+  closers.push('store watch', storeWatch.stop);
+  const rpc = createRpcServer({
+    clock,
+    logger,
+    metrics,
+    config: rpcConfig(config),
+    bindings: contexts.flatMap((context) => context.services),
+    verifier: identity.verifier,
+    createRequestId: edges.newId,
+    unavailable: storeWatch.unavailable,
+  });
+  // Closed in reverse: new calls are refused and those under way finish before the contexts they need are stopped.
+  closers.push('identity', identity.stop);
+  for (const context of [...contexts].reverse()) closers.push(context.name, context.stop);
+  const http = createHttpServer({
+    clock,
+    logger,
+    metrics,
+    health: rpc.health,
+    config: { address: config.HTTP_ADDRESS },
+  });
+  closers.push('HTTP', http.stop);
+  closers.push('gRPC', () => rpc.stop(config.STOP_TIMEOUT_MS / 2));
+  const grpcAddress = await rpc.start();
+  const httpAddress = await http.start();
+
+  await identity.start();
+  // Consumers before producers, so that the first window finds everybody listening; all events are kept anyway.
+  for (const context of [...contexts].reverse()) await context.start();
+  rpc.markServing();
+  edges.dataDir.announce({ grpcAddress, httpAddress });
+  logger.info({ grpcAddress, httpAddress }, 'serving');
+  return {
+    grpcAddress,
+    httpAddress,
+    adminKeyFile: join(config.DATA_DIR, 'admin.key'),
+    producerUrlFile: config.NATS_URL ? '' : join(config.DATA_DIR, 'producer.url'),
+    stop: () => closers.unwind(config.STOP_TIMEOUT_MS),
+  };
+}
+
+const STORE_WATCH_MS = 500;
+
+/** Keeps the answer to "can SQL be read" at hand for health, which must touch no disk itself. */
+function watchStore(store: Store, clock: Clock): { unavailable(): readonly string[]; stop(): void } {
+  let readable = true;
+  let asking = false;
+  const timer = clock.every(STORE_WATCH_MS, () => {
+    if (asking) return;
+    asking = true;
+    void store.readable().then((answer) => {
+      readable = answer;
+      asking = false;
+    });
+  });
+  return { unavailable: () => (readable ? [] : ['STORE_DOWN']), stop: () => timer.cancel() };
+}
+
+/** Stands in until there are nodes: every session is placed, on none. */
+const placement: Placement = {
+  reserve: async () => ({ placed: true }),
+  release: async () => undefined,
+};
+
+/** Stands in until there is a ledger: nothing is appended. */
+const ledger: Ledger = { append: async () => undefined };

@@ -1,0 +1,167 @@
+/**
+ * What is known of a subject: the stream and node it names, and per producer on it the bytes last seen, so that a
+ * message like the one before is recognised by comparing bytes instead of reading text. Only a cache: nothing here
+ * outlives the process or changes an outcome.
+ */
+import { fromBinary } from '@bufbuild/protobuf';
+import { TelemetryBatchSchema } from '../../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import { type CatalogMetric, catalogMetric } from './catalog.ts';
+import { type BatchDecoder, METRICS_MAX, spanEquals, spanText } from './decode.ts';
+import type { SourceRun } from './source.ts';
+
+/** Place of a series that was not looked up, and of one whose metric is known as something else. */
+export const SERIES_UNRESOLVED = -1;
+export const SERIES_CHANGED = -2;
+
+const CHANNELS_MAX = 64;
+const SOURCE_ID_MAX = 128;
+const METRIC_NAME_MAX = 128;
+const UNIT_MAX = 32;
+const METRIC_KIND_LAST = 3;
+/** Most rows and columns of a map. */
+const CELL_SIDE_MAX = 1024;
+
+const NOTHING = new Uint8Array(0);
+const encoder = new TextEncoder();
+
+/** One producer on one subject. */
+export class Channel {
+  readonly sourceId: string;
+  readonly sourceBytes: Uint8Array;
+  readonly sequenced: boolean;
+  /** The run that sent last. */
+  run: SourceRun | undefined;
+  /** The metrics of its last batch, and per metric its series or one of the places above. */
+  metrics: readonly CatalogMetric[] = [];
+  readonly series = new Int32Array(METRICS_MAX);
+  /** Version of the catalog that `series` are numbers of. */
+  version = -1;
+  /** The cell its last labels declare; -1 for none. */
+  cellRow = -1;
+  cellCol = -1;
+  private metricBytes: Uint8Array = NOTHING;
+  private labelBytes: Uint8Array = NOTHING;
+
+  constructor(sourceId: string, sourceBytes: Uint8Array, sequenced: boolean) {
+    this.sourceId = sourceId;
+    this.sourceBytes = sourceBytes;
+    this.sequenced = sequenced;
+  }
+
+  is(batch: BatchDecoder, sequenced: boolean): boolean {
+    return (
+      this.sequenced === sequenced &&
+      spanEquals(batch.data, batch.sourceFrom, batch.sourceTo, this.sourceBytes)
+    );
+  }
+
+  /** Takes the metrics of a batch; returns what is wrong with them, or nothing. Throws on damaged ones. */
+  takeMetrics(batch: BatchDecoder): string {
+    if (spanEquals(batch.data, batch.metricsFrom, batch.metricsTo, this.metricBytes)) return '';
+    const bytes = batch.data.slice(batch.metricsFrom, batch.metricsTo);
+    const metrics: CatalogMetric[] = [];
+    // A run of whole fields of a batch is itself a batch.
+    for (const { name, unit, kind } of fromBinary(TelemetryBatchSchema, bytes).metrics) {
+      if (name === '' || tooLong(name, METRIC_NAME_MAX))
+        return `a metric's name is not of 1 to ${METRIC_NAME_MAX} characters`;
+      if (tooLong(unit, UNIT_MAX)) return `unit of ${name}: more than ${UNIT_MAX} characters`;
+      if (kind < 0 || kind > METRIC_KIND_LAST) return `kind of ${name}: ${kind} is not one`;
+      metrics.push(catalogMetric(name, unit, kind));
+    }
+    this.metrics = metrics;
+    this.metricBytes = bytes;
+    this.series.fill(SERIES_UNRESOLVED);
+    return '';
+  }
+
+  /** Takes the labels of a batch: `cellRow` and `cellCol` become what they declare. Throws on damaged ones. */
+  takeLabels(batch: BatchDecoder): void {
+    if (spanEquals(batch.data, batch.labelsFrom, batch.labelsTo, this.labelBytes)) return;
+    const bytes = batch.data.slice(batch.labelsFrom, batch.labelsTo);
+    const { labels } = fromBinary(TelemetryBatchSchema, bytes);
+    this.labelBytes = bytes;
+    this.cellRow = sideOf(labels['homeostat.row']);
+    this.cellCol = sideOf(labels['homeostat.col']);
+  }
+
+  /** Makes the numbers of `series` those of another version of the catalog. */
+  useVersion(version: number): void {
+    this.version = version;
+    this.series.fill(SERIES_UNRESOLVED);
+  }
+}
+
+/** What a subject names. */
+export interface Place {
+  /** Both empty when the subject names no stream. */
+  readonly domain: string;
+  readonly cluster: string;
+  readonly node: string;
+  /** Why nothing may come on this subject; empty when something may. */
+  readonly fault: string;
+  /** Whether the server itself speaks of silence on it. */
+  readonly silence: boolean;
+}
+
+/** One subject. */
+export class Route<Stream> {
+  readonly stream: Stream;
+  readonly domain: string;
+  readonly cluster: string;
+  readonly node: string;
+  /** Why nothing may come on this subject; empty when something may. */
+  readonly fault: string;
+  /** Whether the server itself speaks of silence on it. */
+  readonly silence: boolean;
+  readonly domainBytes: Uint8Array;
+  readonly clusterBytes: Uint8Array;
+  readonly nodeBytes: Uint8Array;
+  private last: Channel | undefined;
+  private readonly channels = new Map<string, Channel>();
+
+  constructor(stream: Stream, place: Place) {
+    const { domain, cluster, node } = place;
+    this.stream = stream;
+    this.domain = domain;
+    this.cluster = cluster;
+    this.node = node;
+    this.fault = place.fault;
+    this.silence = place.silence;
+    this.domainBytes = encoder.encode(domain);
+    this.clusterBytes = encoder.encode(cluster);
+    this.nodeBytes = encoder.encode(node);
+  }
+
+  /** The channel of a batch's source; undefined when the source id is not one. */
+  channel(batch: BatchDecoder): Channel | undefined {
+    const sequenced = batch.sequence > 0;
+    const { last } = this;
+    return last?.is(batch, sequenced) ? last : this.lookUp(batch, sequenced);
+  }
+
+  private lookUp(batch: BatchDecoder, sequenced: boolean): Channel | undefined {
+    const { data, sourceFrom, sourceTo } = batch;
+    const sourceId = spanText(data, sourceFrom, sourceTo);
+    if (sourceId === undefined || sourceId === '' || tooLong(sourceId, SOURCE_ID_MAX)) return undefined;
+    const key = `${sequenced ? '#' : '-'}${sourceId}`;
+    let channel = this.channels.get(key);
+    if (channel === undefined) {
+      if (this.channels.size >= CHANNELS_MAX) this.channels.clear();
+      channel = new Channel(sourceId, data.slice(sourceFrom, sourceTo), sequenced);
+      this.channels.set(key, channel);
+    }
+    this.last = channel;
+    return channel;
+  }
+}
+
+function sideOf(label: string | undefined): number {
+  if (label === undefined || !/^\d{1,4}$/.test(label)) return -1;
+  const place = Number(label);
+  return place < CELL_SIDE_MAX ? place : -1;
+}
+
+/** Whether a text has more than so many characters (code points). */
+function tooLong(value: string, most: number): boolean {
+  return value.length > most && Array.from(value).length > most;
+}

@@ -1,0 +1,182 @@
+/** What holds for every RPC of every contract, found by walking the descriptors. */
+import { readFileSync } from 'node:fs';
+import {
+  createFileRegistry,
+  type DescEnum,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  getOption,
+  hasOption,
+} from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import * as grpc from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { ErrorReasonSchema as EdgeReasons } from '../../src/gen/homeostat/edge/v1/error_reason_pb.ts';
+import { ErrorReasonSchema as IdentityReasons } from '../../src/gen/homeostat/identity/v1/error_reason_pb.ts';
+import { Audit, Criticality, policy } from '../../src/gen/homeostat/options/v1/method_pb.ts';
+import { grantsOf, isAllowed } from '../../src/rpc/authorize.ts';
+import { edgeError, identityError } from '../../src/rpc/errors.ts';
+import { policyFault, policyOf } from '../../src/rpc/policy.ts';
+import { standardMethods } from '../../src/rpc/standard-methods.ts';
+import { compileRules } from '../../src/rpc/validate.ts';
+import { type EdgeWorld, partialBinding, startEdge } from './edge-world.ts';
+
+const image = readFileSync(new URL('../../src/gen/descriptors.binpb', import.meta.url));
+const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, image));
+const services: DescService[] = [...registry].filter((type) => type.kind === 'service');
+const ours = services.filter((service) => service.typeName.startsWith('homeostat.'));
+const methods = ours.flatMap((service) => service.methods);
+const named = methods.map((method): [string, DescMethod] => [
+  `${method.parent.typeName}/${method.name}`,
+  method,
+]);
+
+/** Methods that need no credentials. This list may only be added to with a reason. */
+const PUBLIC = [
+  'grpc.health.v1.Health/Check',
+  'grpc.health.v1.Health/Watch',
+  'grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+  'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+];
+
+describe('every RPC', () => {
+  test('is found', () => {
+    expect(ours.length).toBeGreaterThanOrEqual(4);
+    expect(methods.length).toBeGreaterThanOrEqual(20);
+  });
+
+  test.each(named)('%s says how it is to be treated', (_name, method) => {
+    expect(hasOption(method, policy)).toBe(true);
+    const declared = getOption(method, policy);
+    expect(policyFault(declared)).toBeUndefined();
+    if (!declared.public) expect(declared.permission).toMatch(/^[a-z]+\.[a-z]+$/);
+    expect(declared.cost!.base).toBeGreaterThanOrEqual(1);
+    expect(declared.audit).not.toBe(Audit.UNSPECIFIED);
+    expect(declared.criticality).not.toBe(Criticality.UNSPECIFIED);
+  });
+
+  test.each(named)('%s has rules that compile', (_name, method) => {
+    expect(() => compileRules(method.input)).not.toThrow();
+  });
+
+  test('of other contracts is listed, and nothing is listed that is not there', () => {
+    const theirs = services.filter((service) => !ours.includes(service));
+    const paths = theirs.flatMap((service) =>
+      service.methods.map((method) => `${service.typeName}/${method.name}`),
+    );
+    expect([...standardMethods.keys()].sort()).toEqual(paths.sort());
+  });
+
+  test('needs credentials, but for the public ones', () => {
+    const open = services
+      .flatMap((service) => service.methods)
+      .filter((method) => policyOf(method).public)
+      .map((method) => `${method.parent.typeName}/${method.name}`);
+    expect(open.sort()).toEqual(PUBLIC);
+  });
+});
+
+describe('a policy that is not whole is refused', () => {
+  const whole = { permission: 'a.b', cost: { base: 1 }, audit: Audit.NONE, criticality: Criticality.BULK };
+  test.each([
+    [{ ...whole, permission: '' }],
+    [{ ...whole, public: true }],
+    [{ ...whole, permission: 'a' }],
+    [{ ...whole, permission: 'a.*' }],
+    [{ ...whole, cost: undefined }],
+    [{ ...whole, cost: { base: 0 } }],
+    [{ ...whole, cost: { base: 1, per: 5 } }],
+    [{ ...whole, audit: Audit.UNSPECIFIED }],
+    [{ ...whole, criticality: Criticality.UNSPECIFIED }],
+  ])('%j', (declared) => {
+    const filled = {
+      public: false,
+      ...declared,
+      cost: declared.cost && { per: 0, unit: 0, ...declared.cost },
+    };
+    expect(policyFault(filled as never)).toEqual(expect.any(String));
+  });
+});
+
+describe('without credentials', () => {
+  let world: EdgeWorld;
+  let client: grpc.Client;
+  beforeAll(async () => {
+    world = await startEdge({ bindings: ours.map((service) => partialBinding(service, {})) });
+    client = new grpc.Client(world.address, grpc.credentials.createInsecure());
+  });
+  afterAll(async () => {
+    client.close();
+    await world.stop();
+  });
+  const same = (bytes: Buffer) => bytes;
+
+  test.each(named)('%s is UNAUTHENTICATED', async (name, method) => {
+    const error = await new Promise<grpc.ServiceError>((resolve, reject) => {
+      const unexpected = () => reject(new Error('it was answered'));
+      if (method.methodKind === 'unary') {
+        client.makeUnaryRequest(`/${name}`, same, same, Buffer.alloc(0), (failed) =>
+          failed ? resolve(failed) : unexpected(),
+        );
+        return;
+      }
+      const call =
+        method.methodKind === 'server_streaming'
+          ? client.makeServerStreamRequest(`/${name}`, same, same, Buffer.alloc(0))
+          : client.makeBidiStreamRequest(`/${name}`, same, same);
+      call.on('data', unexpected).on('error', (failed) => resolve(failed as grpc.ServiceError));
+    });
+    expect(error.code).toBe(grpc.status.UNAUTHENTICATED);
+    expect(error.details).toMatch(/^MISSING_CREDENTIALS: /);
+  });
+});
+
+describe('error tables', () => {
+  const reasons = (type: DescEnum) =>
+    type.values
+      .map((value) => value.name.replace('ERROR_REASON_', ''))
+      .filter((name) => name !== 'UNSPECIFIED');
+
+  test('of the edge and of identity hold exactly the reasons of their contracts', () => {
+    expect(Object.keys(edgeError.table).sort()).toEqual(reasons(EdgeReasons).sort());
+    expect(Object.keys(identityError.table).sort()).toEqual(reasons(IdentityReasons).sort());
+  });
+});
+
+describe('permissions', () => {
+  const word = fc.stringMatching(/^[a-z]{1,6}$/);
+
+  test('cover a call by name, by noun, by verb or all', () => {
+    fc.assert(
+      fc.property(word, word, (noun, verb) => {
+        const grants = grantsOf(`${noun}.${verb}`);
+        for (const granted of [`${noun}.${verb}`, `${noun}.*`, `*.${verb}`, '*.*'])
+          expect(isAllowed({ id: 'x', permissions: ['other.thing', granted] }, grants)).toBe(true);
+      }),
+    );
+  });
+
+  test('cover nothing else: what nothing grants is denied', () => {
+    fc.assert(
+      fc.property(word, word, word, word, (noun, verb, otherNoun, otherVerb) => {
+        fc.pre(noun !== otherNoun && verb !== otherVerb);
+        const permissions = [
+          `${otherNoun}.${verb}`,
+          `${noun}.${otherVerb}`,
+          `${otherNoun}.*`,
+          `*.${otherVerb}`,
+          noun,
+          '*',
+        ];
+        expect(isAllowed({ id: 'x', permissions }, grantsOf(`${noun}.${verb}`))).toBe(false);
+        expect(isAllowed({ id: 'x', permissions: [] }, grantsOf(`${noun}.${verb}`))).toBe(false);
+      }),
+    );
+  });
+
+  test.each(['', '.', 'a.', '.b', 'a'])('nothing covers "%s"', (permission) => {
+    expect(grantsOf(permission).size).toBe(0);
+  });
+});
