@@ -13,8 +13,6 @@ const GRACE_MS = 5_000;
 const NANOS_PER_MS = 1_000_000;
 /** How long to wait after a refusal, for example of a consumer that was deleted. */
 export const REFUSED_DELAY_MS = 100;
-/** Status by which the broker says only that it is there. */
-export const HEARTBEAT = 100;
 
 export interface PullOptions {
   readonly connection: Connection;
@@ -74,8 +72,9 @@ export function startPull(options: PullOptions): Pull {
       return;
     }
     const { code = 0, description = '' } = message.headers ?? {};
-    if (isEndOfRequest(code, description)) end();
-    else if (code !== HEARTBEAT) loseSoon(`${code} ${description}`);
+    const status = readStatus(code, description);
+    if (status === 'ended') end();
+    else if (status === 'lost') loseSoon(`${code} ${description}`);
   };
   subscription = nats.subscribe(inbox, { callback: (_error, message) => receive(message) });
 
@@ -96,13 +95,17 @@ export function nextSubject(stream: string, consumer: string): string {
   return `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
 }
 
-/** Whether a status ends one request only: no messages, expired, or the next message is beyond its bytes. */
-export function isEndOfRequest(code: number, description: string): boolean {
-  return (
-    code === 404 ||
-    code === 408 ||
-    (code === 409 && /size exceeds maxbytes|batch completed/i.test(description))
-  );
+/** What a status message says about the request under way. */
+export type PullStatus = 'heartbeat' | 'ended' | 'lost';
+
+/**
+ * Reads a status: the broker is there (100), the request has ended (no messages, expired, or the next message is beyond
+ * its bytes), or the consumer is gone or refuses.
+ */
+export function readStatus(code: number, description: string): PullStatus {
+  if (code === 100) return 'heartbeat';
+  const isFull = code === 409 && /size exceeds maxbytes|batch completed/i.test(description);
+  return isFull || code === 404 || code === 408 ? 'ended' : 'lost';
 }
 
 /** What the acknowledgement subject of a delivered message tells. */

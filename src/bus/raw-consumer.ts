@@ -13,28 +13,28 @@ import { type Clock, delay } from '../clock.ts';
 import { describeError } from '../errors.ts';
 import type { Logger } from '../observability.ts';
 import type { RawAlarm, RawConsumer, RawConsumerOptions, RawMessage } from './bus.ts';
-import type { AlarmKind, BusMetrics } from './bus-metrics.ts';
+import type { AlarmKind, BusMetrics, Cell } from './bus-metrics.ts';
 import type { Connection, ConnectOptions } from './connection.ts';
+import type { Frame } from './frame-parser.ts';
 import { isConsumerMissing } from './jetstream-errors.ts';
-import { HEARTBEAT, isEndOfRequest, nextSubject, REFUSED_DELAY_MS } from './pull.ts';
+import { nextSubject, readStatus, REFUSED_DELAY_MS } from './pull.ts';
 import { AckSubjects, type RawDelivery, readRawDelivery } from './raw-delivery.ts';
 import { streamState, TELEMETRY_AGE_MS, TELEMETRY_STREAM } from './streams.ts';
 import { SubjectCache } from './subject-cache.ts';
-import { type Frame, openWire, type Wire } from './wire.ts';
+import { tailAtRisk } from './telemetry-tail.ts';
+import { openWire, type Wire } from './wire.ts';
 
-export const BATCH = 16_384;
-export const BYTES_MAX = 8 * 1024 * 1024;
-export const UNACKNOWLEDGED_MAX = 262_144;
+const BATCH = 16_384;
+const BYTES_MAX = 8 * 1024 * 1024;
+const UNACKNOWLEDGED_MAX = 262_144;
 const EXPIRES_MS = 30_000;
 /** A stream ahead of its consumer with no delivery for this long: the consumer is made anew. */
-export const STALL_MS = 15_000;
+const STALL_MS = 15_000;
 const WATCH_MS = 5_000;
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_LAST_MS = 5_000;
 /** Longer than a message is kept: redelivery is this side's business. */
 const ACK_WAIT_MS = 2 * TELEMETRY_AGE_MS;
-/** Share of the stream's age or bytes at which an unacknowledged tail is about to be dropped. */
-const AT_RISK = 0.9;
 const TOPIC = 'telemetry';
 
 export interface RawConsumerDeps {
@@ -71,7 +71,7 @@ class TelemetryConsumer implements RawConsumer {
   readonly #subjects = new SubjectCache();
   readonly #message: { -readonly [Key in keyof RawMessage]: RawMessage[Key] };
   readonly #delivery: RawDelivery = { sequence: 0, order: 0, receivedAtMs: 0, pending: 0 };
-  readonly #delivered: { value: number };
+  readonly #delivered: Cell;
   readonly #cleanups: (() => void)[] = [];
 
   #wire: Wire | undefined;
@@ -113,7 +113,7 @@ class TelemetryConsumer implements RawConsumer {
       () => watch.cancel(),
       metrics.trackLag(TOPIC, () => this.lag()),
     );
-    this.#reattach('start');
+    this.#attaching = this.#attach();
     await this.#attaching;
   }
 
@@ -163,9 +163,8 @@ class TelemetryConsumer implements RawConsumer {
   /** Drops the connection and begins again behind the last message handed over. */
   #reattach(why: string): void {
     if (this.#stopping.signal.aborted) return;
+    this.#deps.logger.warn({ why, after: this.#last }, 'making the consumer of telemetry anew');
     this.#detach();
-    if (why !== 'start')
-      this.#deps.logger.warn({ why, after: this.#last }, 'making the consumer of telemetry anew');
     this.#attaching ??= this.#attach();
   }
 
@@ -181,7 +180,6 @@ class TelemetryConsumer implements RawConsumer {
         if (signal.aborted) this.#detach();
         break;
       } catch (error) {
-        if (signal.aborted) break;
         logger.warn({ error: describeError(error), retryMs: backoffMs }, 'cannot consume telemetry yet');
         await delay(clock, backoffMs, signal);
         backoffMs = Math.min(backoffMs * 2, BACKOFF_LAST_MS);
@@ -219,19 +217,20 @@ class TelemetryConsumer implements RawConsumer {
   }
 
   /** Compares the stream with the place wanted in it; moves the place and raises the alarm where they do not fit. */
-  #checkPlace(info: StreamInfo): void {
-    const { first_seq: first, last_seq: last } = info.state;
-    if (this.#created !== undefined && this.#created !== info.created) {
+  #checkPlace({ created, state }: StreamInfo): void {
+    const isOther = this.#created !== undefined && this.#created !== created;
+    this.#created = created;
+    if (isOther) {
       this.#identitySaved = false;
-      this.#moveTo(first, 'STREAM_RECREATED');
-    } else if (this.#last > last) this.#moveTo(last + 1, 'STREAM_BEHIND_CHECKPOINT');
-    this.#created = info.created;
+      this.#moveTo(Math.max(1, state.first_seq), 'STREAM_RECREATED');
+    } else if (this.#last > state.last_seq) this.#moveTo(state.last_seq + 1, 'STREAM_BEHIND_CHECKPOINT');
   }
 
   #moveTo(sequence: number, kind: RawAlarm['kind']): void {
-    this.#last = Math.max(0, sequence - 1);
+    this.#last = sequence - 1;
     this.#acknowledged = this.#last;
-    this.#alarm(kind, this.#last + 1);
+    this.#pending = 0;
+    this.#alarm(kind, sequence);
   }
 
   #alarm(kind: RawAlarm['kind'], sequence: number): void {
@@ -246,10 +245,6 @@ class TelemetryConsumer implements RawConsumer {
 
   async #openWire(): Promise<void> {
     const { connection, clock, connect } = this.#deps;
-    this.#outstanding = 0;
-    this.#expectedOrder = 1;
-    this.#acks = new AckSubjects(this.#options.durable);
-    const inbox = connection.inbox();
     const wire = await openWire({
       connect,
       onFrame: (frame) => {
@@ -263,9 +258,12 @@ class TelemetryConsumer implements RawConsumer {
       },
     });
     this.#wire = wire;
-    this.#inbox = inbox;
+    this.#inbox = connection.inbox();
+    this.#acks = new AckSubjects(this.#options.durable);
+    this.#outstanding = 0;
+    this.#expectedOrder = 1;
     this.#lastDeliveryMs = clock.monotonicMs();
-    wire.subscribe(inbox);
+    wire.subscribe(this.#inbox);
     this.#ask();
   }
 
@@ -276,20 +274,24 @@ class TelemetryConsumer implements RawConsumer {
     if (room <= 0) return;
     this.#outstanding = Math.min(BATCH, room);
     const request = { batch: this.#outstanding, expires: nanos(EXPIRES_MS), max_bytes: BYTES_MAX };
-    this.#wire.publish(
-      nextSubject(TELEMETRY_STREAM, this.#options.durable),
-      JSON.stringify(request),
-      this.#inbox,
-    );
+    const subject = nextSubject(TELEMETRY_STREAM, this.#options.durable);
+    this.#wire.publish(subject, JSON.stringify(request), this.#inbox);
+  }
+
+  #receive(frame: Frame): void {
+    if (frame.replyStart === frame.replyEnd) this.#receiveStatus(frame);
+    else this.#receiveMessage(frame);
   }
 
   /** The hot path: no allocation but the view of the payload. */
-  #receive(frame: Frame): void {
-    if (frame.replyStart === frame.replyEnd) return this.#receiveStatus(frame);
+  #receiveMessage(frame: Frame): void {
     const delivery = this.#delivery;
     this.#acks.learn(frame);
     readRawDelivery(frame.bytes, frame.replyStart + this.#acks.prefixLength, frame.replyEnd, delivery);
-    if (delivery.order !== this.#expectedOrder) return this.#reattach('a delivery is missing');
+    if (delivery.order !== this.#expectedOrder) {
+      this.#reattach('a delivery is missing');
+      return;
+    }
     this.#expectedOrder++;
     this.#outstanding--;
     this.#acks.note(delivery.sequence, delivery.order);
@@ -306,20 +308,19 @@ class TelemetryConsumer implements RawConsumer {
   }
 
   #receiveStatus(frame: Frame): void {
-    const line = frame.bytes.toString('latin1', frame.headersStart, frame.dataStart).split('\r\n', 1)[0]!;
-    const [, code = '', description = ''] = /^NATS\/1\.0 (\d+) ?(.*)$/.exec(line) ?? [];
-    if (Number(code) === HEARTBEAT) return;
+    const head = frame.bytes.toString('latin1', frame.headersStart, frame.dataStart);
+    const [, code = '', description = ''] = /^NATS\/1\.0 (\d+) ?([^\r]*)/.exec(head) ?? [];
+    const status = readStatus(Number(code), description);
+    if (status === 'heartbeat') return;
     this.#outstanding = 0;
-    if (isEndOfRequest(Number(code), description)) return this.#ask();
-    // The consumer is gone or refuses; made anew at once, a refusal that repeats would become a busy loop.
-    const wire = this.#wire;
-    this.#deps.clock.after(
-      REFUSED_DELAY_MS,
-      () => {
+    if (status === 'ended') this.#ask();
+    else {
+      const wire = this.#wire;
+      const again = () => {
         if (this.#wire === wire) this.#reattach(`${code} ${description}`);
-      },
-      true,
-    );
+      };
+      this.#deps.clock.after(REFUSED_DELAY_MS, again, true);
+    }
   }
 
   /** Every few seconds: is the stream still the same one, does it move, is its tail safe. */
@@ -329,36 +330,26 @@ class TelemetryConsumer implements RawConsumer {
     try {
       const info = await streamState(connection.manager, TELEMETRY_STREAM);
       if (this.#attaching || this.#stopping.signal.aborted) return;
-      if (!info || info.created !== this.#created) return this.#reattach('the stream was made anew');
-      this.#streamEnd = info.state.last_seq;
-      const isWaiting = !this.#paused && this.#outstanding > 0 && this.#streamEnd > this.#last;
-      if (isWaiting && clock.monotonicMs() - this.#lastDeliveryMs >= STALL_MS) {
-        this.#alarm('CONSUMER_STALLED', this.#last + 1);
-        return this.#reattach('it stalled');
-      }
-      await this.#watchTail(info);
+      if (info?.created !== this.#created) this.#reattach('the stream was made anew');
+      else if (info) await this.#watchStream(info, clock.monotonicMs());
     } catch (error) {
       logger.warn({ error: describeError(error) }, 'the stream of telemetry cannot be watched');
     }
   }
 
-  /** Raises the alarm when unacknowledged messages come near the stream's limits. */
-  async #watchTail({ state, config }: StreamInfo): Promise<void> {
+  async #watchStream(info: StreamInfo, nowMs: number): Promise<void> {
     const { connection, clock, logger } = this.#deps;
-    const unread = state.last_seq - Math.max(this.#acknowledged, state.first_seq - 1);
-    if (unread <= 0 || state.messages === 0) return;
-    const bytes = (unread / state.messages) * state.bytes;
-    const oldest = await connection.manager.streams.getMessage(TELEMETRY_STREAM, {
-      seq: state.last_seq - unread + 1,
-    });
-    const ageMs = oldest ? clock.nowMs() - Date.parse(oldest.timestamp) : 0;
-    const nearBytes = config.max_bytes > 0 && bytes >= AT_RISK * config.max_bytes;
-    if (!nearBytes && ageMs < AT_RISK * TELEMETRY_AGE_MS) return;
+    this.#streamEnd = info.state.last_seq;
+    const isWaiting = !this.#paused && this.#outstanding > 0 && this.#streamEnd > this.#last;
+    if (isWaiting && nowMs - this.#lastDeliveryMs >= STALL_MS) {
+      this.#alarm('CONSUMER_STALLED', this.#last + 1);
+      this.#reattach('it stalled');
+      return;
+    }
+    const risk = await tailAtRisk(connection.manager, info, this.#acknowledged, clock.nowMs());
+    if (!risk) return;
     this.#count('tail_at_risk');
-    logger.warn(
-      { unread, bytes, ageMs },
-      'unread telemetry is about to be dropped by the limits of its stream',
-    );
+    logger.warn(risk, 'unread telemetry is about to be dropped by the limits of its stream');
   }
 
   async #saveIdentity(created: string): Promise<void> {
@@ -367,10 +358,7 @@ class TelemetryConsumer implements RawConsumer {
       await this.#deps.saveIdentity(this.#options.durable, created);
     } catch (error) {
       this.#identitySaved = false; // The next acknowledgement tries again.
-      this.#deps.logger.warn(
-        { error: describeError(error) },
-        "the stream's identity cannot be written down yet",
-      );
+      this.#deps.logger.warn({ error: describeError(error) }, "the stream's identity is not written down yet");
     }
   }
 }

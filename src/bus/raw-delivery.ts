@@ -5,8 +5,9 @@
  * newer ones `$JS.ACK.<domain>.<account>.<stream>.…` with one more token at the end. The part before `<deliveries>` is
  * the same for every delivery of a consumer, so it is looked for once.
  */
+import { type Frame, readNumber } from './frame-parser.ts';
 import { TELEMETRY_STREAM } from './streams.ts';
-import { type Frame, readNumber } from './wire.ts';
+
 
 const DOT = 0x2e;
 

@@ -41,72 +41,74 @@ export interface BatchEncoder {
   encodeEnd(timeMs: number, node: string): Encoded;
 }
 
+/** Most heads of batches kept. */
+const HEADS_MAX = 10_000;
+
 export function createBatchEncoder(options: BatchOptions): BatchEncoder {
-  const descriptors: MetricDescriptor[] = [];
-  const subjects = new Map<string, string>();
+  const heads = new Map<string, { readonly subject: string; readonly bytes: Uint8Array }>();
   let sequence = 0;
 
-  const descriptorOf = (index: number, name: string): MetricDescriptor => {
-    descriptors[index] ??= create(MetricDescriptorSchema, {
-      name,
-      unit: options.units.get(name) ?? '1',
-      kind: options.kinds.get(name) ?? MetricKind.GAUGE,
-    });
-    return descriptors[index];
-  };
-  const subjectOf = (node: string): string => {
-    let subject = subjects.get(node);
-    if (subject === undefined) {
-      subject = telemetrySubject(options.domain, options.cluster, node);
-      subjects.set(node, subject);
+  /** What all batches of one node with the same metrics begin with. */
+  const headOf = (node: string, metrics: readonly number[], names: readonly string[]) => {
+    const key = `${node} ${metrics.join()}`;
+    let head = heads.get(key);
+    if (!head) {
+      const { sourceId, epoch, domain, cluster } = options;
+      const batch = create(TelemetryBatchSchema, {
+        sourceId,
+        epoch,
+        domain,
+        cluster,
+        node,
+        metrics: metrics.map((metric) => descriptorOf(names[metric]!, options)),
+      });
+      head = {
+        subject: telemetrySubject(domain, cluster, node),
+        bytes: toBinary(TelemetryBatchSchema, batch),
+      };
+      if (heads.size >= HEADS_MAX) heads.clear();
+      heads.set(key, head);
     }
-    return subject;
+    return head;
   };
   const encode = (
     node: string,
     timeMs: number,
-    metrics: MetricDescriptor[],
-    metricIndex: number[],
-    values: number[],
+    readings: NodeReadings,
+    names: readonly string[],
     endOfInput: boolean,
   ): Encoded => {
-    const batch = create(TelemetryBatchSchema, {
-      sourceId: options.sourceId,
-      epoch: options.epoch,
+    const metrics = [...new Set(readings.metrics)];
+    const head = headOf(node, metrics, names);
+    const rest = create(TelemetryBatchSchema, {
       sequence: ++sequence,
-      domain: options.domain,
-      cluster: options.cluster,
-      node,
       baseTime: timestampFromMs(timeMs),
-      metrics,
-      metricIndex,
-      offsetMs: new Array<number>(values.length).fill(0),
-      values,
+      metricIndex: readings.metrics.map((metric) => metrics.indexOf(metric)),
+      offsetMs: new Array<number>(readings.values.length).fill(0),
+      values: readings.values,
       endOfInput,
     });
-    const payload = toBinary(TelemetryBatchSchema, batch);
-    return { subject: subjectOf(node), payload, sampleCount: values.length };
+    // One encoding after the other is the encoding of both together: the head need not be made anew each time.
+    const payload = Buffer.concat([head.bytes, toBinary(TelemetryBatchSchema, rest)]);
+    return { subject: head.subject, payload, sampleCount: readings.values.length };
   };
 
   return {
     *encode(instant, names) {
       for (const [node, readings] of instant.nodes) {
-        for (const piece of pieces(readings)) {
-          const used = [...new Set(piece.metrics)];
-          const place = new Map(used.map((metric, at) => [metric, at]));
-          yield encode(
-            node,
-            instant.timeMs,
-            used.map((metric) => descriptorOf(metric, names[metric]!)),
-            piece.metrics.map((metric) => place.get(metric)!),
-            piece.values,
-            false,
-          );
-        }
+        for (const piece of pieces(readings)) yield encode(node, instant.timeMs, piece, names, false);
       }
     },
-    encodeEnd: (timeMs, node) => encode(node, timeMs, [], [], [], true),
+    encodeEnd: (timeMs, node) => encode(node, timeMs, { metrics: [], values: [] }, [], true),
   };
+}
+
+function descriptorOf(name: string, { units, kinds }: BatchOptions): MetricDescriptor {
+  return create(MetricDescriptorSchema, {
+    name,
+    unit: units.get(name) ?? '1',
+    kind: kinds.get(name) ?? MetricKind.GAUGE,
+  });
 }
 
 /** Cuts readings where a batch would pass a limit. */

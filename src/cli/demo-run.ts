@@ -57,7 +57,8 @@ export async function runDemo(
     await stage.feed.settled();
     await play(stage, timeline, options.showMs, terminal);
     await stage.feed.settled();
-    return { ...(await account(stage, timeline, terminal)), nodes: options.nodes, seed: options.seed };
+    const { nodes, seed } = options;
+    return { nodes, seed, ...(await account(stage, timeline, terminal)) };
   } finally {
     await stage.close();
   }

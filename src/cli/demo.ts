@@ -1,7 +1,7 @@
 /** `homeostat demo`: a server of its own and a simulated fleet that goes through one crisis, live. */
 import { writeFileSync } from 'node:fs';
 import { describeError } from '../errors.ts';
-import { callsToTry } from './calls.ts';
+import { callsToServer, callsToStream } from './calls.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { DEMO_STREAM, type DemoOptions } from './demo-plan.ts';
 import { type DemoResult, runDemo } from './demo-run.ts';
@@ -83,13 +83,15 @@ function conclude(result: DemoResult, { out, err }: Terminal): ExitCode {
   return 1;
 }
 
-async function offerCalls(
-  { server }: IsolatedServer,
-  keep: boolean,
-  { out, signal }: Terminal,
-): Promise<void> {
-  const how = keep ? 'Calls to try (SIGINT ends the server)' : 'Calls to try while a demo runs with --keep';
-  out.write([`${how}:`, ...callsToTry(server, DEMO_STREAM), ''].join('\n'));
-  if (!keep || signal.aborted) return;
-  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+/** Where `homeostat serve` listens and keeps its key unless told otherwise. */
+const SERVE_DEFAULTS = { grpcAddress: '127.0.0.1:50051', adminKeyFile: '.homeostat/admin.key' };
+
+async function offerCalls({ server }: IsolatedServer, keep: boolean, { out, signal }: Terminal): Promise<void> {
+  if (!keep) {
+    const text = 'To call the fleet\'s server afterwards, run the demo with --keep. With "homeostat serve" running:';
+    out.write([text, ...callsToServer(SERVE_DEFAULTS), ''].join('\n'));
+    return;
+  }
+  out.write(['Calls to try; SIGINT ends the server:', ...callsToStream(server, DEMO_STREAM), ''].join('\n'));
+  if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
 }

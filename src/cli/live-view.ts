@@ -21,7 +21,7 @@ const SHADES = [' ', '░', '▒', '▓', '█'];
 const LEVEL_STYLES = ['', '\x1b[30;42m', '\x1b[30;46m', '\x1b[30;43m', '\x1b[97;45m', '\x1b[97;41m'];
 const SPARKS = '▁▂▃▄▅▆▇█';
 /** Energy drawn hottest; the scale below is logarithmic. */
-const HOTTEST = 200;
+const HOTTEST = 10_000;
 const CELL_WIDTH_MAX = 12;
 const CELL_WIDTH_MIN = 2;
 

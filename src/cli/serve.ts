@@ -1,5 +1,5 @@
 /** `homeostat serve`: a server from the environment, until the process is asked to end. */
-import { bufCurl, grpcurl } from './calls.ts';
+import { callsToServer } from './calls.ts';
 import { defineCommand } from './command.ts';
 import { launchFromEnvironment } from './launch.ts';
 
@@ -14,15 +14,13 @@ export const serve = defineCommand({
   ],
   async run(_given, _positionals, terminal) {
     const server = await launchFromEnvironment();
-    const method = 'homeostat.resilience.v1.ResilienceService/GetHealth';
     terminal.out.write(
       [
         `gRPC on ${server.grpcAddress}, HTTP on ${server.httpAddress}`,
         `admin key in ${server.adminKeyFile}`,
         ...(server.producerUrlFile ? [`producers connect with the URL in ${server.producerUrlFile}`] : []),
         'try:',
-        `  ${grpcurl(server, method)}`,
-        `  ${bufCurl(server, method, {})}`,
+        ...callsToServer(server),
         '',
       ].join('\n'),
     );

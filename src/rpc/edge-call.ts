@@ -22,6 +22,9 @@ export type Surface = Pick<
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
+/** A timer may fire that much before its time by the wall clock. */
+const TIMER_SLACK_MS = 2;
+
 /** Faults of the server, as opposed to refusals. */
 const FAULTS: ReadonlySet<status> = new Set([status.INTERNAL, status.DATA_LOSS, status.UNKNOWN]);
 
@@ -175,7 +178,7 @@ export class EdgeCall implements Call {
   }
 
   private cancelError(): AppError {
-    const passed = Number(this.surface.getDeadline()) <= this.edge.clock.nowMs();
+    const passed = Number(this.surface.getDeadline()) <= this.edge.clock.nowMs() + TIMER_SLACK_MS;
     return edgeError(passed ? 'DEADLINE' : 'CANCELLED', {});
   }
 

@@ -27,14 +27,21 @@ export interface Policy {
   readonly criticality: Criticality;
 }
 
-const FREE: Cost = create(CostSchema, { base: 1 });
+const ONE_TOKEN: Cost = create(CostSchema, { base: 1 });
 
 /** Throws an Error for a method whose contract does not say how it is to be treated. */
 export function policyOf(method: DescMethod): Policy {
   const path = `${method.parent.typeName}/${method.name}`;
   const criticality = standardMethods.get(path);
   if (criticality !== undefined)
-    return { permission: '', grants: new Set(), public: true, cost: FREE, audit: Audit.NONE, criticality };
+    return {
+      permission: '',
+      grants: new Set(),
+      public: true,
+      cost: ONE_TOKEN,
+      audit: Audit.NONE,
+      criticality,
+    };
   if (!hasOption(method, policyOption)) throw new Error(`${path} has no policy`);
   const declared = getOption(method, policyOption);
   const fault = policyFault(declared);

@@ -16,7 +16,7 @@ function state(changes: Partial<LiveState> = {}): LiveState {
     map: {
       rows: 2,
       cols: 3,
-      values: [0, 2, 30, 500, 9, 0],
+      values: [0, 2, 30, 20_000, 9, 0],
       nodes: ['n1', 'n2', 'n3', 'n4', 'n5', ''],
       observed: [true, true, true, true, false, false],
     },
@@ -55,7 +55,7 @@ describe('a frame of the live view', () => {
       'held until 13:00',
       'ENERGY MAP 2 x 3 #77',
       'n1',
-      '500.0',
+      '20000.0',
       'energy 1234',
       'created 120  live 7  refused 14 (level 3: 4, level 5: 10)',
       'offered 1000  accepted 990  duplicate 5  late 3  rejected 2',

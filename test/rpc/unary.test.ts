@@ -418,6 +418,22 @@ describe('what cannot be a call', () => {
     expect(await probe.echo({})).toMatchObject({ text: 'here' });
   });
 
+  test.each<[string, Record<string, string>, Buffer]>([
+    ['a deadline that is none', { 'grpc-timeout': 'soon' }, frame(Buffer.alloc(0))],
+    ['an encoding nobody knows', { 'grpc-encoding': 'zip' }, Buffer.from([1, 0, 0, 0, 1, 0])],
+    ['a body that does not unpack', { 'grpc-encoding': 'gzip' }, Buffer.from([1, 0, 0, 0, 3, 1, 2, 3])],
+    ['no message', {}, Buffer.alloc(0)],
+    ['two messages', {}, Buffer.concat([frame(Buffer.alloc(0)), frame(Buffer.alloc(0))])],
+    ['half a message', {}, frame(Buffer.alloc(3), 1_000)],
+    ['a length of 4 GiB', {}, frame(Buffer.alloc(3), 0xffffffff)],
+    ['another content type', { 'content-type': 'text/plain' }, Buffer.alloc(10)],
+  ])('a call with %s is refused alone', async (_what, headers, body) => {
+    const probe = await start({ echo: () => ({ text: 'here' }) });
+    const answer = await callRaw(ECHO, body, headers);
+    expect(answer['grpc-status'] ?? answer[':status']).not.toBe('0');
+    expect(await probe.echo({})).toMatchObject({ text: 'here' });
+  });
+
   test('text that cannot be sent as it is does not take the server down', async () => {
     const probe = await start({
       echo: () => {

@@ -409,7 +409,8 @@ export function shrinkage(d: number, squares: number, n: number): number {
 }
 
 function held(value: number): number {
-  return Math.max(-VALUE_MAX, Math.min(VALUE_MAX, value));
+  if (value > VALUE_MAX) return VALUE_MAX;
+  return value < -VALUE_MAX ? -VALUE_MAX : value;
 }
 
 function median(sorted: Float64Array): number {

@@ -1,7 +1,7 @@
 /**
- * The statistical map on real servers: the Server Machine Dataset (38 metrics, one sample a minute; the last 8,000
- * steps of the training part, then the test part with labelled incidents), learned online from the first minute on.
- * Skipped, by name, where the data is not beside the repository.
+ * The statistical map on real servers: the Server Machine Dataset (38 metrics, one sample a minute; the training part,
+ * then the test part with labelled incidents), learned online from the first minute on. Skipped, by name, where the
+ * data is not beside the repository.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,8 +13,6 @@ import { createJudgement, createStatisticalPlan, NodeModel } from '../../../src/
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const folder = join(root, '../shared/data/smd');
 const MACHINES = ['machine-1-6', 'machine-2-1', 'machine-2-7'];
-/** Enough to learn from, and quick enough for every run. */
-const TRAINING_STEPS = 8000;
 const FORGETTING = 1 - 2 ** (-60 / (4 * 86_400));
 
 interface Incident {
@@ -66,8 +64,7 @@ function judgeMachine(machine: string) {
     const { metrics, steps, values } = load(`${machine}_${part}`);
     const sample = new Float64Array(metrics);
     scores = new Float64Array(steps);
-    const from = part === 'train' ? steps - TRAINING_STEPS : 0;
-    for (let step = from; step < steps; step++) {
+    for (let step = 0; step < steps; step++) {
       for (let metric = 0; metric < metrics; metric++) sample[metric] = values[metric * steps + step]!;
       if (!model.judge(sample, FORGETTING, judgement)) continue;
       scores[step] = judgement.surprise;
