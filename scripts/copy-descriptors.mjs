@@ -1,6 +1,7 @@
-// Puts the contracts' descriptors beside the compiled sources, where reflection reads them.
+// Puts the contracts' descriptors beside compiled sources, where reflection reads them: copy-descriptors.mjs FOLDER
 import { copyFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const at = (path) => fileURLToPath(new URL(path, import.meta.url));
-copyFileSync(at('../src/gen/descriptors.binpb'), at('../dist/gen/descriptors.binpb'));
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+copyFileSync(join(root, 'src/gen/descriptors.binpb'), join(resolve(root, process.argv[2]), 'descriptors.binpb'));
