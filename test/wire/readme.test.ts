@@ -1,0 +1,97 @@
+/**
+ * The README's calls, run as printed by a shell against a real server, in a folder laid out as the README assumes.
+ * Only the two default addresses are replaced, since another server may hold them.
+ */
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually, startWorld, type World } from '../support/world.ts';
+
+const run = promisify(execFile);
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const hasGrpcurl = spawnSync('grpcurl', ['-version']).status === 0;
+
+/** The shell block after a marker, as printed. */
+function block(name: string): string {
+  const found = new RegExp(`<!-- ${name} -->\\n\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(readme);
+  if (!found) throw new Error(`README.md has no block ${name}`);
+  return found[1]!;
+}
+
+describe('the README', () => {
+  let world: World;
+  let folder = '';
+
+  beforeAll(async () => {
+    world = await startWorld();
+    folder = mkdtempSync(join(tmpdir(), 'homeostat-readme-'));
+    symlinkSync(world.dataDir, join(folder, '.homeostat'));
+    for (const name of ['node_modules', 'examples', 'src', 'package.json'])
+      symlinkSync(join(root, name), join(folder, name));
+  }, 60_000);
+  afterAll(async () => {
+    await world?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Runs blocks in one shell; resolves with what they print, whatever the last exit code. */
+  const shell = async (...scripts: string[]) => {
+    const script = scripts.join('\n').replaceAll('127.0.0.1:50051', world.server.grpcAddress);
+    const { stdout, stderr } = await run('bash', ['-c', script], { cwd: folder }).catch(
+      (error: { stdout: string; stderr: string }) => error,
+    );
+    return stdout + stderr;
+  };
+  const functions = block('calls').split('\n')[0]!;
+
+  test('calls list services, health, a state, a map and the health of the fleet', async () => {
+    const printed = await shell(block('calls'));
+    expect(printed).toContain('homeostat.session.v1.SessionService/CreateSession');
+    expect(printed).toContain('"status": "SERVING"');
+    expect(printed).toContain('"spatialEntropy": 1.2798542258336676');
+    expect(printed).toContain('"outcome": "BATCH_OUTCOME_STORED"');
+    expect(printed).toContain('"level": 1');
+    const map = await eventually(
+      () => shell(functions, block('calls').split('\n\n')[3]!.split('\n').slice(-2).join('\n')),
+      (text) => text.includes('MAP_MODE_PHYSICAL'),
+    );
+    expect(map).toContain('1124.99');
+  }, 60_000);
+
+  test('one line of JSON is accepted, and a broken one is kept with its reason', async () => {
+    const line = block('produce').trim().split('\n').at(-1)!;
+    await shell(line, line.replace('{"cpu":0.97}', '{"cpu":"high"}'));
+    const printed = await eventually(
+      () => shell(functions, block('rejected')),
+      (text) => text.includes('REJECT_REASON_MALFORMED') && text.includes('"accepted": "1"'),
+    );
+    expect(printed).toContain('homeostat.telemetry.v1.lab.live.n1');
+  }, 60_000);
+
+  test('a busy fleet refuses a session, with cause, level and when to try again', async () => {
+    await shell(functions, block('refused').split('\ncall')[0]!);
+    await eventually(
+      () => shell(functions, block('refused').split('\n')[3]!),
+      (text) => text.includes('"level": 5'),
+    );
+    const printed = await eventually(
+      () => shell(functions, block('refused').split('\n\n')[1]!),
+      (text) => text.includes('ADMISSION_REFUSED'),
+    );
+    expect(printed).toMatch(/resource_exhausted/);
+    expect(printed).toContain('DEFENSE_LEVEL');
+  }, 60_000);
+
+  (hasGrpcurl ? test : test.skip)(
+    'grpcurl lists the services (skipped where grpcurl is not installed)',
+    async () => {
+      const command = /`(grpcurl [^`]+)`/.exec(readme)![1]!;
+      expect(await shell(command)).toContain('homeostat.energy.v1.EnergyService');
+    },
+  );
+});
