@@ -51,9 +51,9 @@ function filled(schema: DescMessage, depth = 0): Message {
   for (const field of schema.fields) {
     if (field.fieldKind === 'list') {
       if (field.listKind === 'message' && depth > 3) continue;
-      for (let i = 0; i < 2; i++) message.addListItem(field, one(field, field.listKind) as never);
+      for (let i = 0; i < 2; i++) message.get(field).add(one(field, field.listKind) as never);
     } else if (field.fieldKind === 'map') {
-      message.setMapEntry(field, 'k' as never, scalarOf(field.scalar!, field.number) as never);
+      message.get(field).set('k', scalarOf(field.scalar!, field.number) as never);
     } else if (field.fieldKind !== 'message' || depth <= 3) {
       message.set(field, one(field, field.fieldKind) as never);
     }
