@@ -19,7 +19,7 @@ const HEADER = 'window_end,node,energy,surprise,score,top_metrics\n';
 
 /** In [0, 1) and rising with surprise; of a map's most surprising node it is the map's score. */
 export function scoreOf(surprise: number): number {
-  return 1 - Math.exp(-(Number.isFinite(surprise) ? surprise / (1 + surprise) : 1));
+  return surprise / (1 + surprise);
 }
 
 /** Rows of one window, its nodes in order of their names. */

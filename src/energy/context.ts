@@ -155,8 +155,12 @@ function exportMetrics(metrics: Metrics, ingest: MapIngest, feed: MapFeed): void
     incomplete: 'Windows folded with parts missing.',
   };
   for (const name of counts) {
-    metrics.counter(`homeostat_energy_${name}_total`, help[name], [], () => [{ value: ingest.counts()[name] }]);
+    metrics.counter(`homeostat_energy_${name}_total`, help[name], [], () => [
+      { value: ingest.counts()[name] },
+    ]);
   }
-  metrics.gauge('homeostat_energy_streams', 'Streams in memory.', [], () => [{ value: ingest.counts().streams }]);
+  metrics.gauge('homeostat_energy_streams', 'Streams in memory.', [], () => [
+    { value: ingest.counts().streams },
+  ]);
   metrics.gauge('homeostat_energy_watchers', 'Calls watching maps.', [], () => [{ value: feed.listeners() }]);
 }

@@ -26,7 +26,7 @@ export interface IngestDeps {
   readonly store: Store;
   readonly streams: StreamStore;
   readonly maps: MapStore;
-  readonly bus: Bus;
+  readonly bus: Pick<Bus, 'record'>;
   readonly feed: MapFeed;
   readonly defaults: StreamDefaults;
   /** Longest time one computation holds the event loop, ms. */
@@ -116,8 +116,7 @@ async function openStream(deps: IngestDeps, stream: StreamName): Promise<LiveStr
   const assembly = createAssembly(snapshot.throughMs);
   const snapshotAt = mapper.windows;
   for (const input of inputs) {
-    for (const parts of assembly.offer(input).ready)
-      await runInSlices(mapper.fold(readWindow(parts)), deps);
+    for (const parts of assembly.offer(input).ready) await runInSlices(mapper.fold(readWindow(parts)), deps);
   }
   return { mapper, assembly, configVersion: snapshot.configVersion, snapshotAt };
 }
@@ -139,8 +138,7 @@ async function foldBatch(
     if (!offered.accepted) continue;
     accepted.push(part);
     incomplete += offered.incomplete;
-    for (const ready of offered.ready)
-      mapped.push(await runInSlices(mapper.fold(readWindow(ready)), deps));
+    for (const ready of offered.ready) mapped.push(await runInSlices(mapper.fold(readWindow(ready)), deps));
   }
   const counted = {
     parts: parts.length,

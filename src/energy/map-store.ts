@@ -182,7 +182,13 @@ async function addMaps(
   const layouts = new Map(maps.map(({ layout }) => [layout.revision, layout]));
   await query
     .insertInto('energy_layout')
-    .values([...layouts.values()].map(({ revision, cells }) => ({ ...stream, revision, nodes: JSON.stringify(cells) })))
+    .values(
+      [...layouts.values()].map(({ revision, cells }) => ({
+        ...stream,
+        revision,
+        nodes: JSON.stringify(cells),
+      })),
+    )
     .onConflict((conflict) => conflict.columns(['domain', 'cluster', 'revision']).doNothing())
     .execute();
   await query

@@ -12,7 +12,7 @@ const EVENT_GRID_BYTES_MAX = 64 * 1024;
 
 /** Announces a map; the same stream and window always make the same event. */
 export async function recordMapUpdated(
-  bus: Bus,
+  bus: Pick<Bus, 'record'>,
   tx: Tx,
   stream: StreamName,
   mapped: MappedWindow,
@@ -25,7 +25,7 @@ export async function recordMapUpdated(
 
 /** Announces a configuration, defaults filled in. */
 export async function recordStreamConfigured(
-  bus: Bus,
+  bus: Pick<Bus, 'record'>,
   tx: Tx,
   stream: StreamName,
   configured: { readonly config: StreamConfig; readonly version: number; readonly atMs: number },

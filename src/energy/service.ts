@@ -6,11 +6,7 @@ import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
 import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../clock.ts';
 import { fieldError } from '../errors.ts';
-import {
-  type EnergyMap,
-  EnergyService,
-  MapMode,
-} from '../gen/homeostat/energy/v1/energy_service_pb.ts';
+import { type EnergyMap, EnergyService, MapMode } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { StreamRef } from '../gen/homeostat/type/v1/stream_ref_pb.ts';
 import { type Handlers, type ServiceBinding, serviceBinding } from '../rpc/handler.ts';
 import type { Store } from '../store/store.ts';
@@ -29,7 +25,7 @@ export interface ServiceDeps {
   readonly store: Store;
   readonly streams: StreamStore;
   readonly maps: MapStore;
-  readonly bus: Bus;
+  readonly bus: Pick<Bus, 'record'>;
   readonly feed: MapFeed;
   readonly defaults: StreamDefaults;
   readonly sliceMs: number;
@@ -139,7 +135,8 @@ async function listMaps(
   const limit = request.page?.pageSize ?? PAGE_SIZE;
   const held = await deps.maps.list(stream, {
     fromMs: start && timestampMs(start),
-    beforeMs: end && place !== undefined ? Math.min(timestampMs(end), place) : (place ?? (end && timestampMs(end))),
+    beforeMs:
+      end && place !== undefined ? Math.min(timestampMs(end), place) : (place ?? (end && timestampMs(end))),
     order: 'NEWEST',
     limit: limit + 1,
   });
@@ -174,7 +171,11 @@ async function configureStream(deps: ServiceDeps, request: Requests['configureSt
 }
 
 /** Where a watch resumes: undefined without a token. Refused where maps after it are no longer held. */
-async function resumePoint(deps: ServiceDeps, stream: StreamName, token: string): Promise<number | undefined> {
+async function resumePoint(
+  deps: ServiceDeps,
+  stream: StreamName,
+  token: string,
+): Promise<number | undefined> {
   const seenMs = parsePlace(token, 'resume_token');
   if (seenMs === undefined) return undefined;
   const { prunedThroughMs } = (await deps.streams.find(stream)) ?? {};

@@ -110,7 +110,7 @@ export interface WatchedMap {
   readonly seenMs: number;
 }
 
-/** Ends when the signal aborts, and leaves no timer and no listener behind. */
+/** Watches one stream until the signal aborts. Neither its listener nor its heartbeat outlives it. */
 export async function* watchMaps(deps: WatchDeps, options: WatchOptions): AsyncGenerator<WatchedMap> {
   const { signal } = options;
   // Listening begins before SQL is read, so that no map falls between the two.
@@ -141,11 +141,7 @@ export async function* watchMaps(deps: WatchDeps, options: WatchOptions): AsyncG
 }
 
 /** Waits for a map, for the heartbeat to fall due, or for the end of the watch. */
-function nextNews(
-  listener: FeedListener,
-  deps: WatchDeps,
-  signal: AbortSignal,
-): Promise<'NEWS' | 'SILENCE'> {
+function nextNews(listener: FeedListener, deps: WatchDeps, signal: AbortSignal): Promise<'NEWS' | 'SILENCE'> {
   return new Promise((resolve) => {
     const finish = (outcome: 'NEWS' | 'SILENCE') => {
       heartbeat.cancel();

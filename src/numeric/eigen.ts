@@ -11,7 +11,8 @@ const SWEEPS_MAX = 60;
 
 /**
  * Eigensystem of the symmetric n x n matrix in `matrix` (row-major, both halves; destroyed). Writes eigenvalues to
- * `values` (unordered) and the unit eigenvector of `values[k]` to row k of `vectors`. Entries must be finite.
+ * `values` (unordered) and the unit eigenvector of `values[k]` to row k of `vectors`. Squares of the entries must
+ * neither overflow nor vanish.
  */
 export function symmetricEigen(
   matrix: Float64Array,
@@ -27,7 +28,7 @@ export function symmetricEigen(
   for (let sweep = 0; sweep < SWEEPS_MAX; sweep++) {
     // The first sweeps spend their rotations on the larger entries (Rutishauser's threshold).
     const worth = sweep < 3 ? (0.04 * squaredNorm(matrix, n, 1)) / (n * n) : 0;
-    const threshold = worth > negligible ? worth : negligible;
+    const threshold = Math.max(worth, negligible);
     let rotated = false;
     for (let p = 0; p < n - 1; p++) {
       for (let q = p + 1; q < n; q++) {

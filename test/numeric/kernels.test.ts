@@ -87,11 +87,14 @@ describe('entropy', () => {
 
   test('does not depend on order, scale or sign', () => {
     fc.assert(
-      fc.property(fc.array(fc.double({ min: 0.01, max: 9, noNaN: true }), { minLength: 2, maxLength: 40 }), (list) => {
-        const plain = entropy(Float64Array.from(list)).entropy;
-        const changed = Float64Array.from([...list].reverse(), (v, i) => (i % 2 ? -8 : 8) * v);
-        expect(entropy(changed).entropy).toBeCloseTo(plain, 12);
-      }),
+      fc.property(
+        fc.array(fc.double({ min: 0.01, max: 9, noNaN: true }), { minLength: 2, maxLength: 40 }),
+        (list) => {
+          const plain = entropy(Float64Array.from(list)).entropy;
+          const changed = Float64Array.from([...list].reverse(), (v, i) => (i % 2 ? -8 : 8) * v);
+          expect(entropy(changed).entropy).toBeCloseTo(plain, 12);
+        },
+      ),
     );
   });
 
@@ -118,7 +121,14 @@ describe('entropy', () => {
     const random = createRandom(1);
     const error = (n: number) => {
       const counts = new Uint32Array(16);
-      addHistogram(Float64Array.from({ length: n }, () => random.uniform()), 0, n, 0, 1, counts);
+      addHistogram(
+        Float64Array.from({ length: n }, () => random.uniform()),
+        0,
+        n,
+        0,
+        1,
+        counts,
+      );
       return Math.abs(histogramEntropy(counts)! - Math.log(16));
     };
     expect(error(100)).toBeLessThan(0.1);

@@ -26,19 +26,19 @@ describe('incomplete gamma functions', () => {
 
   // log(gammainc(a, x, inf, regularized=True)) of mpmath.
   const tail: [number, number, number][] = [
-    [0.5, 0.1, -0.42354632347596574],
-    [0.5, 3, -4.2470847467855897],
+    [0.5, 0.1, -0.4235463234759657],
+    [0.5, 3, -4.24708474678559],
     [0.5, 1e6, -1000007.4801207219],
-    [3, 1, -0.083709268125844935],
+    [3, 1, -0.08370926812584494],
     [3, 4.1, -1.4969400127554209],
-    [3, 500, -488.25993099435028],
-    [19, 19, -0.75612051247621541],
+    [3, 500, -488.25993099435027],
+    [19, 19, -0.7561205124762154],
     [19, 21, -1.1983874181080578],
-    [19, 1000, -912.03770484288738],
-    [32, 32, -0.74131209873625477],
-    [32, 60, -10.472660898351937],
+    [19, 1000, -912.0377048428874],
+    [32, 32, -0.7413120987362548],
+    [32, 60, -10.472660898351936],
     [32, 1e6, -999649.81136525597],
-    [9.5, 1e3, -952.96488584721634],
+    [9.5, 1e3, -952.9648858472164],
   ];
   test.each(tail)('ln Q(%d, %d) is the reference value', (a, x, expected) => {
     expect(relative(logGammaQ(a, x), expected)).toBeLessThan(2e-13);
@@ -73,7 +73,8 @@ describe('incomplete gamma functions', () => {
   });
 
   test('arguments outside the domain give NaN', () => {
-    for (const bad of [gammaP(0, 1), gammaP(1, -1), logGammaQ(Number.NaN, 1), logGamma(0)]) expect(bad).toBeNaN();
+    for (const bad of [gammaP(0, 1), gammaP(1, -1), logGammaQ(Number.NaN, 1), logGamma(0)])
+      expect(bad).toBeNaN();
   });
 });
 
@@ -108,9 +109,12 @@ describe('quantiles', () => {
     [0.999999, 10, 46.86304684671568],
     [0.5, 38, 37.33545272914338],
   ];
-  test.each(chiSquare)('the chi-square quantile of %d with %d degrees is the reference value', (p, d, expected) => {
-    expect(relative(chiSquareQuantile(p, d), expected)).toBeLessThan(1e-11);
-  });
+  test.each(chiSquare)(
+    'the chi-square quantile of %d with %d degrees is the reference value',
+    (p, d, expected) => {
+      expect(relative(chiSquareQuantile(p, d), expected)).toBeLessThan(1e-11);
+    },
+  );
 
   test('two degrees have the closed form -2 ln(1 - p)', () => {
     for (const p of [1e-9, 0.1, 0.5, 0.99]) {
@@ -120,15 +124,23 @@ describe('quantiles', () => {
 
   test('the chi-square quantile inverts the distribution', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 64 }), fc.double({ min: 1e-6, max: 1 - 1e-6, noNaN: true }), (d, p) => {
-        expect(gammaP(d / 2, chiSquareQuantile(p, d) / 2)).toBeCloseTo(p, 10);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 64 }),
+        fc.double({ min: 1e-6, max: 1 - 1e-6, noNaN: true }),
+        (d, p) => {
+          expect(gammaP(d / 2, chiSquareQuantile(p, d) / 2)).toBeCloseTo(p, 10);
+        },
+      ),
     );
   });
 
   test('the ends of the support and probabilities outside it are told apart', () => {
     expect([chiSquareQuantile(0, 3), chiSquareQuantile(1, 3)]).toEqual([0, Number.POSITIVE_INFINITY]);
-    expect([normalQuantile(0), normalQuantile(1)]).toEqual([Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]);
-    for (const bad of [normalQuantile(1.1), chiSquareQuantile(-1, 2), chiSquareQuantile(0.5, 0)]) expect(bad).toBeNaN();
+    expect([normalQuantile(0), normalQuantile(1)]).toEqual([
+      Number.NEGATIVE_INFINITY,
+      Number.POSITIVE_INFINITY,
+    ]);
+    for (const bad of [normalQuantile(1.1), chiSquareQuantile(-1, 2), chiSquareQuantile(0.5, 0)])
+      expect(bad).toBeNaN();
   });
 });

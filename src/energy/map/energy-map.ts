@@ -6,17 +6,15 @@
  */
 import type { Steps } from '../../numeric/slices.ts';
 import type { BoundaryRule } from '../../numeric/stencil.ts';
-import { gridDigest } from './digest.ts';
+import { digestSteps } from './digest.ts';
 import { createExplanationBuilder, type Explanation } from './explanation.ts';
+import { createJudgement, type Judgement, METRICS_MAX } from './judgement.ts';
 import { arrange, type DeclaredCell, type Layout } from './layout.ts';
 import { energyMetrics, joulesOf, type MeterReadings } from './physical.ts';
-import { chooseMetrics, type MetricChoice, type Transform, transformed } from './sample.ts';
+import { chooseMetrics, fillSample, type MetricChoice, samplePlaces } from './sample.ts';
 import { type MapState, stateSteps } from './state.ts';
 import {
-  createJudgement,
   createStatisticalPlan,
-  type Judgement,
-  METRICS_MAX,
   NodeModel,
   type NodeModelState,
   type StatisticalPlan,
@@ -70,12 +68,6 @@ interface Member {
   filler: number;
   readonly meters: MeterReadings;
   model: NodeModel | undefined;
-}
-
-/** Where a metric of a window goes in the sample of a model: -1, nowhere. */
-interface Place {
-  readonly place: number;
-  readonly transform: Transform;
 }
 
 /** Everything a mapper knows, as plain data. Arrays are borrowed until the next window: copy or write them at once. */
@@ -185,7 +177,7 @@ export class StreamMapper {
       {
         rows,
         cols,
-        cells: Float64Array.from(cells),
+        cells: new Float64Array(cells),
         observed,
         cellArea: 1,
         spacing: 1,
@@ -202,7 +194,7 @@ export class StreamMapper {
       cells,
       observed,
       state,
-      digest: gridDigest(cells, rows, cols),
+      digest: yield* digestSteps(cells, rows, cols),
       ...judged,
     };
   }
@@ -244,14 +236,14 @@ export class StreamMapper {
 
   *#judge(window: MapWindow, nodes: readonly WindowNode[], observed: Set<string>) {
     this.#metricNames = chooseMetrics(this.#metricNames, this.#settings.metrics, window);
-    const places = this.#places(window);
+    const places = samplePlaces(this.#metricNames, this.#settings.metrics, window);
     const sample = this.#sample.subarray(0, this.#metricNames.length);
     const forgetting = -Math.expm1((-Math.LN2 * (window.endMs - window.startMs)) / this.#settings.halfLifeMs);
     const explanation = createExplanationBuilder(nodes.length, this.#metricNames.length);
     let sum = 0;
     let greatest = 0;
     for (const node of nodes) {
-      if (!this.#fillSample(node, window, places, sample)) continue;
+      if (!fillSample(node.readings, window, places, sample)) continue;
       const member = this.#members.get(node.name)!;
       member.model ??= new NodeModel(this.#plan, member.ordinal);
       if (member.model.judge(sample, forgetting, this.#judgement)) {
@@ -269,33 +261,6 @@ export class StreamMapper {
       score: observed.size > 0 ? greatest / (1 + greatest) : undefined,
       explanation: explanation.build(this.#metricNames),
     };
-  }
-
-  /** Places of the window's metrics. */
-  #places(window: MapWindow): Place[] {
-    return window.metrics.map(({ name }) => ({
-      place: this.#metricNames.indexOf(name),
-      transform: this.#settings.metrics.find((one) => one.name === name)?.transform ?? 'DEFAULT',
-    }));
-  }
-
-  /** Writes a node's readings to the sample, NaN where there is none; false when there is none at all. */
-  #fillSample(
-    node: WindowNode,
-    window: MapWindow,
-    places: readonly Place[],
-    sample: Float64Array,
-  ): boolean {
-    const seconds = (window.endMs - window.startMs) / 1000;
-    let any = false;
-    sample.fill(Number.NaN);
-    for (const reading of node.readings) {
-      const { place, transform } = places[reading.metric]!;
-      if (place < 0) continue;
-      sample[place] = transformed(reading, window.metrics[reading.metric]!, transform, seconds);
-      any = true;
-    }
-    return any;
   }
 
   #paint(layout: Layout, observedNodes: ReadonlySet<string>) {

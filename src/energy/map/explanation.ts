@@ -3,7 +3,7 @@
  * its contribution. Plain columns, so that a window of thousands of entries is one small object to keep. The
  * contributions of a node sum to its energy; a missing metric stands with its expectation, z 0 and contribution 1/2.
  */
-import type { Judgement } from './statistical.ts';
+import type { Judgement } from './judgement.ts';
 
 export interface Explanation {
   /** Metrics of the stream; `metric` points into it. */

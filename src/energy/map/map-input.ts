@@ -63,7 +63,7 @@ export function readMapInput(
     field: {
       rows,
       cols,
-      cells: Float64Array.from(cells),
+      cells: new Float64Array(cells),
       observed,
       cellArea: input.cellArea ?? 1,
       spacing: input.spacing ?? 1,
@@ -90,11 +90,14 @@ function readGrid(grid: Grid, path: string, violations: FieldViolation[]): Float
   }
   if (isRaw ? rawValues.length !== 4 * count : values.length !== count) {
     const [field, expected] = isRaw ? ['raw_values', `${4 * count} bytes`] : ['values', `${count} numbers`];
-    violations.push({ field: `${path}.${field}`, description: `must hold ${expected} for ${rows} x ${cols}` });
+    violations.push({
+      field: `${path}.${field}`,
+      description: `must hold ${expected} for ${rows} x ${cols}`,
+    });
     return undefined;
   }
   // A copy: the bytes of a message need not be aligned.
-  const cells = isRaw ? new Float32Array(rawValues.slice().buffer) : Float32Array.from(values);
+  const cells = isRaw ? new Float32Array(rawValues.slice().buffer) : new Float32Array(values);
   for (let at = 0; at < count; at++) {
     if (Number.isFinite(cells[at]!)) continue;
     const field = isRaw ? 'raw_values' : `values[${at}]`;

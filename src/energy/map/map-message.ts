@@ -2,9 +2,9 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
-  EntropyUnit,
   type EnergyMap,
   EnergyMapSchema,
+  EntropyUnit,
   MapMode,
   type NodeExplanationSchema,
   Regime,
@@ -45,13 +45,13 @@ export function gridToProto(
   encoding: GridEncoding,
 ): Grid {
   if (encoding === 'VALUES') return create(GridSchema, { rows, cols, values: Array.from(cells) });
-  return create(GridSchema, { rows, cols, rawValues: new Uint8Array(Float32Array.from(cells).buffer) });
+  return create(GridSchema, { rows, cols, rawValues: new Uint8Array(new Float32Array(cells).buffer) });
 }
 
 /** Cells of a grid the server wrote itself. */
 export function gridCells(grid: Grid): Float32Array {
   if (grid.rawValues.length > 0) return new Float32Array(grid.rawValues.slice().buffer);
-  return Float32Array.from(grid.values);
+  return new Float32Array(grid.values);
 }
 
 export function stateToProto(
@@ -114,7 +114,7 @@ export function mapToProto(stream: StreamName, map: MappedWindow, encoding: Grid
 export function coarsened(map: EnergyMap, level: number): EnergyMap {
   if (level === 0 || map.grid === undefined) return map;
   let { rows, cols } = map.grid;
-  let cells = Float64Array.from(gridCells(map.grid));
+  let cells = new Float64Array(gridCells(map.grid));
   let observed = maskFromBits(map.observed, rows * cols);
   for (let step = 0; step < level && rows * cols > 1; step++) {
     const shape = coarserShape(rows, cols);

@@ -2,7 +2,7 @@
  * From what a window says of a metric to the number its model learns: which metrics take part, and their transforms.
  * Every transform is finite for finite readings.
  */
-import { METRICS_MAX } from './statistical.ts';
+import { METRICS_MAX } from './judgement.ts';
 import type { MapWindow, Reading, WindowMetric } from './window.ts';
 
 /** DEFAULT is NONE, or RATE for a counter. */
@@ -35,13 +35,45 @@ export function chooseMetrics(
   return fresh.length === 0 ? known : [...known, ...fresh];
 }
 
+/** Where a metric of a window goes in the sample of a model: -1, nowhere. */
+export interface Place {
+  readonly place: number;
+  readonly transform: Transform;
+}
+
+/** Places of a window's metrics among the metrics chosen. */
+export function samplePlaces(
+  chosen: readonly string[],
+  configured: readonly MetricChoice[],
+  window: MapWindow,
+): Place[] {
+  return window.metrics.map(({ name }) => ({
+    place: chosen.indexOf(name),
+    transform: configured.find((one) => one.name === name)?.transform ?? 'DEFAULT',
+  }));
+}
+
+/** Writes a node's readings to the sample, NaN where there is none; false when there is none at all. */
+export function fillSample(
+  readings: readonly Reading[],
+  window: MapWindow,
+  places: readonly Place[],
+  sample: Float64Array,
+): boolean {
+  const seconds = (window.endMs - window.startMs) / 1000;
+  let any = false;
+  sample.fill(Number.NaN);
+  for (const reading of readings) {
+    const { place, transform } = places[reading.metric]!;
+    if (place < 0) continue;
+    sample[place] = transformed(reading, window.metrics[reading.metric]!, transform, seconds);
+    any = true;
+  }
+  return any;
+}
+
 /** The number a model learns from one reading. */
-export function transformed(
-  reading: Reading,
-  metric: WindowMetric,
-  transform: Transform,
-  seconds: number,
-): number {
+function transformed(reading: Reading, metric: WindowMetric, transform: Transform, seconds: number): number {
   switch (transform) {
     case 'DEFAULT':
       return metric.kind === 'COUNTER' ? reading.integral / seconds : reading.mean;

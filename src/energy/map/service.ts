@@ -2,21 +2,25 @@
  * The computations on maps handed in: ComputeState and CheckConservation. Pure: the same request gives the same bits.
  * Large maps are computed in slices, so that no call holds the event loop for more than a few milliseconds at a time.
  */
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Clock } from '../../clock.ts';
 import { type FieldViolation, fieldError } from '../../errors.ts';
 import {
   BudgetMode,
   type CheckConservationRequest,
+  type CheckConservationResponseSchema,
   type ComputeStateRequest,
+  type ComputeStateResponseSchema,
   type EnergyService,
   GradientKind,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
+import type { Grid } from '../../gen/homeostat/type/v1/grid_pb.ts';
 import { runInSlices, type Steps } from '../../numeric/slices.ts';
 import type { GradientScheme } from '../../numeric/stencil.ts';
-import type { Handlers } from '../../rpc/handler.ts';
+import type { Call, Handlers } from '../../rpc/handler.ts';
 import { energyError } from '../errors.ts';
 import { type Budget, type BudgetRule, checkBudget } from './budget.ts';
-import { gridDigest } from './digest.ts';
+import { digestSteps } from './digest.ts';
 import { type GivenMap, readMapInput } from './map-input.ts';
 import { gridToProto, stateToProto } from './map-message.ts';
 import { applyNegativeRule } from './negative-policy.ts';
@@ -52,49 +56,60 @@ const BUDGET_RULES: Readonly<Record<BudgetMode, BudgetRule>> = {
 export function createComputeHandlers(
   deps: ComputeDeps,
 ): Pick<Handlers<typeof EnergyService>, 'computeState' | 'checkConservation'> {
-  const run = <Result>(steps: Steps<Result>, signal: AbortSignal) =>
-    runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal });
+  const run = <Result>(steps: Steps<Result>, call: Call) =>
+    runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call.signal });
 
   return {
-    async computeState(request, call) {
-      const { map, options } = parseComputeState(request);
-      const { rows, cols } = map.field;
-      refuseLargeReply(request, rows * cols, deps.sendBytesMax);
-      refuseNegative(map);
-      const result = await run(stateSteps(map.field, options), call.signal);
-      refuseOverflow(result.state);
-      const grid = (cells: Float64Array) => gridToProto(cells, rows, cols, map.encoding);
-      return {
-        state: stateToProto(result.state, request.entropyUnit, request.map!.negativePolicy),
-        digest: gridDigest(map.cells, rows, cols),
-        ...(request.includeWeights && { weights: grid(result.weights) }),
-        ...(request.includeGradient && {
-          gradientRow: grid(result.gradientRow),
-          gradientCol: grid(result.gradientCol),
-          gradientMagnitude: grid(result.gradientMagnitude),
-        }),
-      };
-    },
+    computeState: (request, call) => run(computeStateSteps(request, deps.sendBytesMax), call),
+    checkConservation: (request, call) => run(checkConservationSteps(request), call),
+  };
+}
 
-    async checkConservation(request, call) {
-      const { before, after, budget } = parseCheckConservation(request);
-      refuseNegative(before);
-      refuseNegative(after);
-      const verdict = checkBudget(
-        await run(totalsSteps(before.field), call.signal),
-        await run(totalsSteps(after.field), call.signal),
-        budget,
-      );
-      if (!Number.isFinite(verdict.residual + verdict.tolerance)) throw overflow('before');
-      return {
-        passed: verdict.passed,
-        residualJoules: verdict.residual,
-        toleranceJoules: verdict.tolerance,
-        fidelity: verdict.fidelity,
-        ...(verdict.entropyChange !== undefined && { entropyChange: verdict.entropyChange }),
-        reasons: [...verdict.reasons],
-      };
-    },
+function* computeStateSteps(
+  request: ComputeStateRequest,
+  sendBytesMax: number,
+): Steps<MessageInitShape<typeof ComputeStateResponseSchema>> {
+  const { map, options } = parseComputeState(request);
+  yield;
+  const { rows, cols } = map.field;
+  refuseLargeReply(request, rows * cols, sendBytesMax);
+  refuseNegative(map);
+  yield;
+  const result = yield* stateSteps(map.field, options);
+  refuseOverflow(result.state);
+  const digest = yield* digestSteps(map.cells, rows, cols);
+  function* grid(cells: Float64Array): Steps<Grid> {
+    yield;
+    return gridToProto(cells, rows, cols, map.encoding);
+  }
+  return {
+    state: stateToProto(result.state, request.entropyUnit, request.map!.negativePolicy),
+    digest,
+    ...(request.includeWeights && { weights: yield* grid(result.weights) }),
+    ...(request.includeGradient && {
+      gradientRow: yield* grid(result.gradientRow),
+      gradientCol: yield* grid(result.gradientCol),
+      gradientMagnitude: yield* grid(result.gradientMagnitude),
+    }),
+  };
+}
+
+function* checkConservationSteps(
+  request: CheckConservationRequest,
+): Steps<MessageInitShape<typeof CheckConservationResponseSchema>> {
+  const { before, after, budget } = parseCheckConservation(request);
+  yield;
+  refuseNegative(before);
+  refuseNegative(after);
+  const verdict = checkBudget(yield* totalsSteps(before.field), yield* totalsSteps(after.field), budget);
+  if (!Number.isFinite(verdict.residual + verdict.tolerance)) throw overflow('before');
+  return {
+    passed: verdict.passed,
+    residualJoules: verdict.residual,
+    toleranceJoules: verdict.tolerance,
+    fidelity: verdict.fidelity,
+    ...(verdict.entropyChange !== undefined && { entropyChange: verdict.entropyChange }),
+    reasons: [...verdict.reasons],
   };
 }
 
@@ -161,8 +176,7 @@ function describeCells({ field }: GivenMap): string {
 function refuseLargeReply(request: ComputeStateRequest, cells: number, bytesMax: number): void {
   const grids = (request.includeWeights ? 1 : 0) + (request.includeGradient ? 3 : 0);
   const asked = REPLY_BYTES_BASE + grids * 4 * cells;
-  if (asked > bytesMax)
-    throw energyError('WORK_TOO_LARGE', { limit: bytesMax, asked }, { retryAfterMs: -1 });
+  if (asked > bytesMax) throw energyError('WORK_TOO_LARGE', { limit: bytesMax, asked }, { retryAfterMs: -1 });
 }
 
 /** Applies the map's negative policy to the cells computed with. */
@@ -175,7 +189,9 @@ function refuseNegative(map: GivenMap): void {
 function refuseOverflow({ totals, boltzmann, mean, variance, gradientMax }: MapState): void {
   const slopes = Math.fround(gradientMax);
   const sums = [totals.net, totals.absolute, mean, variance, slopes];
-  const ensemble = boltzmann ? [boltzmann.logPartition, boltzmann.internalEnergy, boltzmann.heatCapacity] : [];
+  const ensemble = boltzmann
+    ? [boltzmann.logPartition, boltzmann.internalEnergy, boltzmann.heatCapacity]
+    : [];
   if (![...sums, ...ensemble].every(Number.isFinite)) throw overflow('map');
 }
 

@@ -42,7 +42,12 @@ describe('a budget', () => {
   });
 
   test('the same map passes with full fidelity, an even or an empty one too', () => {
-    for (const cells of [[1, 2, 3], [5, 5, 5], [0, 0, 0], [-1, 1, 4]])
+    for (const cells of [
+      [1, 2, 3],
+      [5, 5, 5],
+      [0, 0, 0],
+      [-1, 1, 4],
+    ])
       expect(check(cells, cells)).toMatchObject({ passed: true, residual: 0, fidelity: 1 });
   });
 
@@ -53,7 +58,10 @@ describe('a budget', () => {
   });
 
   test('declared power explains a change only where the budget is driven or dissipative', () => {
-    expect(check([10], [16], { rule: 'DRIVEN', netPower: 3, dt: 2 })).toMatchObject({ passed: true, residual: 0 });
+    expect(check([10], [16], { rule: 'DRIVEN', netPower: 3, dt: 2 })).toMatchObject({
+      passed: true,
+      residual: 0,
+    });
     expect(check([10], [16], { rule: 'DRIVEN', netPower: 1, dt: 2 }).passed).toBe(false);
   });
 

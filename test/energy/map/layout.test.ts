@@ -39,7 +39,9 @@ describe('an automatic layout', () => {
   });
 
   test('holds every node exactly once whatever comes and goes, and is never more than a quarter empty', () => {
-    const fleets = fc.array(fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { minLength: 1 }), { minLength: 1 });
+    const fleets = fc.array(fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { minLength: 1 }), {
+      minLength: 1,
+    });
     fc.assert(
       fc.property(fleets, (rounds) => {
         let layout: Layout | undefined;
@@ -74,7 +76,10 @@ describe('a declared layout', () => {
   });
 
   test('a collision or a cell beyond the largest map makes it automatic and is flagged', () => {
-    expect(arrange(undefined, [at('a', 1, 1), at('b', 1, 1)])).toMatchObject({ kind: 'AUTO', conflict: true });
+    expect(arrange(undefined, [at('a', 1, 1), at('b', 1, 1)])).toMatchObject({
+      kind: 'AUTO',
+      conflict: true,
+    });
     expect(arrange(undefined, [at('a', 0, 1024)])).toMatchObject({ kind: 'AUTO', conflict: true });
   });
 

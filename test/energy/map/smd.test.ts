@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
-import { createJudgement, createStatisticalPlan, NodeModel } from '../../../src/energy/map/statistical.ts';
+import { createJudgement } from '../../../src/energy/map/judgement.ts';
+import { createStatisticalPlan, NodeModel } from '../../../src/energy/map/statistical.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const folder = join(root, '../shared/data/smd');
@@ -23,7 +24,10 @@ interface Incident {
 
 /** An array of metrics x steps. */
 function load(stem: string) {
-  const [metrics, steps] = JSON.parse(readFileSync(join(folder, `${stem}.json`), 'utf8')).shape as [number, number];
+  const [metrics, steps] = JSON.parse(readFileSync(join(folder, `${stem}.json`), 'utf8')).shape as [
+    number,
+    number,
+  ];
   const raw = gunzipSync(readFileSync(join(folder, `${stem}.bin.gz`)));
   const values = new Float32Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
   return { metrics, steps, values };
@@ -73,7 +77,8 @@ function judgeMachine(machine: string) {
       if (part === 'train') continue;
       incidents.forEach(({ start, end }, at) => {
         if (step < start || step >= end) return;
-        for (let k = 0; k < judgement.count; k++) sizes[at]![judgement.metrics[k]!]! += Math.abs(judgement.z[k]!);
+        for (let k = 0; k < judgement.count; k++)
+          sizes[at]![judgement.metrics[k]!]! += Math.abs(judgement.z[k]!);
       });
     }
   }

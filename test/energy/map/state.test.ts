@@ -9,7 +9,12 @@ import { createRandom } from '../../../src/random.ts';
 
 const OPTIONS: StateOptions = { temperature: 1, scheme: 'SOBEL', bins: 64, edges: undefined };
 
-function field(rows: number, cols: number, cells: ArrayLike<number>, change: Partial<MapField> = {}): MapField {
+function field(
+  rows: number,
+  cols: number,
+  cells: ArrayLike<number>,
+  change: Partial<MapField> = {},
+): MapField {
   return {
     rows,
     cols,
@@ -25,7 +30,10 @@ function field(rows: number, cols: number, cells: ArrayLike<number>, change: Par
 const compute = (map: MapField, change: Partial<StateOptions> = {}) =>
   runThrough(stateSteps(map, { ...OPTIONS, ...change }));
 
-const cellsArbitrary = fc.array(fc.double({ min: -1e4, max: 1e4, noNaN: true }), { minLength: 1, maxLength: 40 });
+const cellsArbitrary = fc.array(fc.double({ min: -1e4, max: 1e4, noNaN: true }), {
+  minLength: 1,
+  maxLength: 40,
+});
 
 describe('golden numbers', () => {
   const boltzmann: [number, number[]][] = [
@@ -159,7 +167,7 @@ describe('the Boltzmann ensemble', () => {
 });
 
 describe('value entropy', () => {
-  test('counts the map\'s own range in 64 bins, or the edges given', () => {
+  test("counts the map's own range in 64 bins, or the edges given", () => {
     const cells = Float64Array.from({ length: 128 }, (_, at) => at);
     expect(compute(field(1, 128, cells)).state.valueEntropy).toBeCloseTo(Math.log(64) + 63 / 256, 12);
     expect(compute(field(1, 128, cells), { bins: 2 }).state.valueEntropy).toBeCloseTo(Math.LN2 + 1 / 256, 12);
@@ -170,7 +178,9 @@ describe('value entropy', () => {
 describe('the slope', () => {
   test('of a ramp is exact, per spacing', () => {
     const cells = Float64Array.from({ length: 64 }, (_, at) => 3 * (at % 8) + 4 * Math.floor(at / 8));
-    const { gradientMagnitude, gradientRow, gradientCol, state } = compute(field(8, 8, cells, { spacing: 2 }));
+    const { gradientMagnitude, gradientRow, gradientCol, state } = compute(
+      field(8, 8, cells, { spacing: 2 }),
+    );
     expect([gradientRow[27], gradientCol[27], gradientMagnitude[27]]).toEqual([2, 1.5, 2.5]);
     expect(state.gradientMax).toBe(2.5);
   });

@@ -1,13 +1,10 @@
 /** What a node is used to be, and how far a window deviates from it. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  createJudgement,
-  createStatisticalPlan,
-  NodeModel,
-  shrinkage,
-  START_WINDOWS,
-} from '../../../src/energy/map/statistical.ts';
+import { createJudgement } from '../../../src/energy/map/judgement.ts';
+import { createStatisticalPlan, NodeModel } from '../../../src/energy/map/statistical.ts';
+import { START_WINDOWS } from '../../../src/energy/map/warm-up.ts';
+import { shrinkage } from '../../../src/energy/map/whitening.ts';
 import { createRandom, type Random } from '../../../src/random.ts';
 
 const plan = createStatisticalPlan();
@@ -49,7 +46,9 @@ describe('the start', () => {
 
   test('waits until a metric has come in half as many windows', () => {
     // Eight metrics take turns, so the first has come 32 times in window 249 and is judged in its next one.
-    const rare = Array.from({ length: 300 }, (_, i) => Array.from({ length: 8 }, (_, j) => (i % 8 === j ? j : Number.NaN)));
+    const rare = Array.from({ length: 300 }, (_, i) =>
+      Array.from({ length: 8 }, (_, j) => (i % 8 === j ? j : Number.NaN)),
+    );
     const { verdicts } = judgeAll(rare);
     expect(verdicts.findIndex((verdict) => verdict !== undefined)).toBe(8 * 32);
   });

@@ -581,7 +581,8 @@ export type EnergyMap = Message<"homeostat.energy.v1.EnergyMap"> & {
   surprise?: number | undefined;
 
   /**
-   * The map's score in [0, 1): 1 - e^(-surprise of its most surprising node / (1 + that)); absent for physical maps.
+   * The map's score s / (1 + s), s the surprise of its most surprising node: in [0, 1), rising with it, 1/2 at
+   * s = 1; absent for physical maps, as surprise is, and while no node is observed.
    *
    * @generated from field: optional double score = 15;
    */
@@ -896,7 +897,7 @@ export type NodeExplanation = Message<"homeostat.energy.v1.NodeExplanation"> & {
   surprise: number;
 
   /**
-   * Its metrics, greatest |z| first.
+   * Its metrics, greatest |z| first. One missing from the window stands with its expectation: z 0, contribution 1/2.
    *
    * @generated from field: repeated homeostat.energy.v1.MetricContribution metrics = 4;
    */
@@ -973,7 +974,9 @@ export type StreamConfig = Message<"homeostat.energy.v1.StreamConfig"> & {
   mode: MapMode;
 
   /**
-   * Metrics that take part, at most 64; empty means the first 64 seen, by name.
+   * Metrics that take part, at most 64; empty means the first 64 seen, by name. A physical map adds up the energies
+   * of those configured; with none configured it takes one, since several usually measure the same energy again:
+   * the first energy by name, or the first power.
    *
    * @generated from field: repeated homeostat.energy.v1.MetricConfig metrics = 2;
    */
@@ -1526,7 +1529,8 @@ export const EnergyService: GenService<{
   },
   /**
    * Says which metrics of which nodes carry a map's energy. NOT_FOUND: STREAM_NOT_FOUND, MAP_NOT_FOUND,
-   * NODE_NOT_FOUND. FAILED_PRECONDITION NOT_STATISTICAL for a physical map.
+   * NODE_NOT_FOUND. FAILED_PRECONDITION NOT_STATISTICAL for a physical map. Explanations are kept for a shorter time
+   * than maps (24 h by default); without one there are no nodes.
    *
    * @generated from rpc homeostat.energy.v1.EnergyService.ExplainMap
    */
