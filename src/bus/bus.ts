@@ -56,6 +56,7 @@ export interface RawConsumerOptions {
   readonly durable: string;
   /** First sequence wanted; messages below it are not handed over. */
   readonly startSequence: number;
+  /** The message object is reused for the next one: copy what must stay. Must not throw: that ends the process. */
   readonly onMessage: (message: RawMessage) => void;
   /**
    * The stream was made anew or ends below `startSequence`, or the consumer was stalled for 15 s and made anew.
@@ -118,7 +119,8 @@ export interface Bus {
   readonly migrations: readonly Migration[];
   /**
    * Adds a recorded event to the outbox inside the caller's transaction. It is published after the commit. `key`
-   * makes the event id: the same topic and key always give the same id, so a repeat is a duplicate.
+   * makes the event id: the same topic and key always give the same id, so a repeat is a duplicate. Rejects an event
+   * that no broker message can hold (1 MiB), and with it the transaction.
    */
   record<Schema extends DescMessage>(
     tx: Tx,

@@ -4,21 +4,23 @@
  * times goes to the dead-letter stream with its reason. The broker never redelivers on its own: whenever deliveries may
  * have been lost (a broken connection, a crash), the consumer is made anew behind the last acknowledged event.
  */
-import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf';
+import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
-import { headers, type Msg, nanos } from '@nats-io/transport-node';
+import { type Msg, nanos } from '@nats-io/transport-node';
 import { type Clock, delay } from '../clock.ts';
 import { AppError, describeError } from '../errors.ts';
 import type { Logger } from '../observability.ts';
-import type { BusEvent, ConsumeOptions, Subscription } from './bus.ts';
+import type { ConsumeOptions, Subscription } from './bus.ts';
 import type { BusMetrics } from './bus-metrics.ts';
 import type { Connection } from './connection.ts';
-import { readEventHeaders } from './headers.ts';
+import { type DeadEventReason, writeDeadEvent } from './dead-events.ts';
+import { explain } from './errors.ts';
+import { type ReadEvent, readEvent } from './event-message.ts';
 import { isConsumerMissing } from './jetstream-errors.ts';
 import type { Publisher } from './publisher.ts';
 import { type Pull, readDelivery, startPull } from './pull.ts';
 import { EVENTS_STREAM } from './streams.ts';
-import { deadEventSubject, type Topic, topicFilter } from './topics.ts';
+import { topicFilter } from './topics.ts';
 
 const BATCH = 64;
 const BYTES_MAX = 8 * 1024 * 1024;
@@ -27,6 +29,7 @@ const BACKOFF_LAST_MS = 30_000;
 const FAILURES_MAX = 5;
 /** Longer than any event is kept: redelivery is this side's business. */
 const ACK_WAIT_MS = 8 * 24 * 3_600_000;
+const ACKNOWLEDGED = '+ACK';
 
 export interface ConsumerDeps {
   readonly connection: Connection;
@@ -38,13 +41,8 @@ export interface ConsumerDeps {
   readonly prepare: () => Promise<unknown>;
 }
 
-/** One delivered message; `event` is undefined when it could not be read. */
-interface Delivered<Message> {
-  readonly sequence: number;
-  readonly raw: Msg;
-  readonly event: BusEvent<Message> | undefined;
-  readonly fault: string;
-}
+/** One delivered message, as an event or as none. */
+type Delivered<Message> = ReadEvent<Message> & { readonly sequence: number; readonly raw: Msg };
 
 /** Starts consuming; resolves once the durable consumer exists. */
 export async function consumeEvents<Schema extends DescMessage>(
@@ -123,10 +121,7 @@ class EventConsumer<Schema extends DescMessage> {
         this.#startPull();
         break;
       } catch (error) {
-        logger.warn(
-          { durable: this.#options.durable, error: describeError(error) },
-          'cannot consume events yet',
-        );
+        logger.warn({ durable: this.#options.durable, error: explain(error) }, 'cannot consume events yet');
         if (connection.connected()) await delay(clock, backoffMs, signal);
       }
     }
@@ -180,6 +175,7 @@ class EventConsumer<Schema extends DescMessage> {
 
   /** Asks for more while less than a batch waits. */
   #ask(): void {
+    if (!this.#deps.connection.connected()) return;
     if (this.#pull?.outstanding() === 0 && this.#queue.length < this.#batchSize)
       this.#pull.ask(this.#batchSize);
   }
@@ -188,7 +184,7 @@ class EventConsumer<Schema extends DescMessage> {
     const { sequence, pending } = readDelivery(message.reply!);
     this.#lag = pending;
     if (sequence <= this.#handled) return;
-    this.#queue.push(decode(this.#options.topic, message, sequence));
+    this.#queue.push({ ...readEvent(this.#options.topic, message, sequence), sequence, raw: message });
     this.#work ??= this.#drain();
   }
 
@@ -210,8 +206,7 @@ class EventConsumer<Schema extends DescMessage> {
   }
 
   async #deliver(batch: readonly Delivered<MessageShape<Schema>>[]): Promise<void> {
-    if (batch[0]!.event === undefined)
-      return this.#bury(batch[0]!, 'MALFORMED', batch[0]!.fault, 'malformed');
+    if (batch[0]!.event === undefined) return this.#bury(batch[0]!, 'MALFORMED', batch[0]!.fault);
     const { signal } = this.#stopping;
     for (let backoffMs = BACKOFF_FIRST_MS; !signal.aborted; backoffMs = longer(backoffMs)) {
       const error = await this.#attempt(batch);
@@ -230,8 +225,7 @@ class EventConsumer<Schema extends DescMessage> {
       const error = await this.#attempt([delivered]);
       if (error === undefined) return this.#acknowledge([delivered]);
       if (!isTransient(error)) failures++;
-      if (failures === FAILURES_MAX)
-        return this.#bury(delivered, 'HANDLER_FAILED', describeError(error), 'dead_lettered');
+      if (failures === FAILURES_MAX) return this.#bury(delivered, 'HANDLER_FAILED', describeError(error));
       await this.#pauseAfter(error, backoffMs);
     }
   }
@@ -249,7 +243,7 @@ class EventConsumer<Schema extends DescMessage> {
   async #pauseAfter(error: unknown, backoffMs: number): Promise<void> {
     const { logger, clock } = this.#deps;
     logger.warn(
-      { durable: this.#options.durable, error: describeError(error), retryMs: backoffMs },
+      { durable: this.#options.durable, error: explain(error), retryMs: backoffMs },
       'events were not handled, trying again',
     );
     await delay(clock, backoffMs, this.#stopping.signal);
@@ -259,59 +253,42 @@ class EventConsumer<Schema extends DescMessage> {
     const last = batch.at(-1)!;
     this.#handled = last.sequence;
     this.#deps.metrics.messages(this.#options.topic.name, 'delivered').value += batch.length;
-    last.raw.respond('+ACK');
+    this.#confirm(last.raw);
   }
 
-  /** Writes the dead letter, then acknowledges. A broker that is away is waited for by the next delivery instead. */
+  /** Tells the broker; without a connection the next one begins behind what was handled. */
+  #confirm(raw: Msg): void {
+    if (this.#deps.connection.connected()) raw.respond(ACKNOWLEDGED);
+  }
+
+  /** Writes the dead letter, then acknowledges. While the broker is away the next delivery is waited for instead. */
   async #bury(
     delivered: Delivered<MessageShape<Schema>>,
-    reason: string,
+    reason: DeadEventReason,
     detail: string,
-    outcome: 'malformed' | 'dead_lettered',
   ): Promise<void> {
-    const { logger, publisher, metrics, clock } = this.#deps;
+    const { connection, logger, publisher, metrics, clock } = this.#deps;
     const { durable, topic } = this.#options;
     const { sequence, raw } = delivered;
-    const made = headers();
-    for (const key of raw.headers?.keys() ?? [])
-      if (!key.startsWith('Nats-')) made.set(key, raw.headers!.get(key));
-    made.set('homeostat-subject', raw.subject);
-    made.set('homeostat-reasons', reason);
-    made.set('homeostat-detail', oneLine(detail));
-    for (let backoffMs = BACKOFF_FIRST_MS; !this.#stopping.signal.aborted; backoffMs = longer(backoffMs)) {
+    const { signal } = this.#stopping;
+    for (let backoffMs = BACKOFF_FIRST_MS; !signal.aborted; backoffMs = longer(backoffMs)) {
       try {
-        await publisher.publish(deadEventSubject(durable, sequence), raw.data, made);
-        break;
+        await writeDeadEvent(publisher, durable, sequence, raw, reason, detail);
+        const outcome = reason === 'MALFORMED' ? 'malformed' : 'dead_lettered';
+        metrics.messages(topic.name, outcome).value++;
+        logger.error(
+          { durable, topic: topic.name, sequence, reason, detail },
+          'an event went to the dead letters',
+        );
+        this.#handled = sequence;
+        this.#confirm(raw);
+        return;
       } catch (error) {
-        logger.warn({ durable, sequence, error: describeError(error) }, 'a dead event cannot be written yet');
-        if (!this.#deps.connection.connected()) return;
-        await delay(clock, backoffMs, this.#stopping.signal);
+        logger.warn({ durable, sequence, error: explain(error) }, 'a dead event cannot be written yet');
+        if (!connection.connected()) return;
+        await delay(clock, backoffMs, signal);
       }
     }
-    if (this.#stopping.signal.aborted) return;
-    logger.error(
-      { durable, topic: topic.name, sequence, reason, detail },
-      'an event went to the dead letters',
-    );
-    metrics.messages(topic.name, outcome).value++;
-    this.#handled = sequence;
-    raw.respond('+ACK');
-  }
-}
-
-function decode<Schema extends DescMessage>(
-  topic: Topic<Schema>,
-  raw: Msg,
-  sequence: number,
-): Delivered<MessageShape<Schema>> {
-  const read = readEventHeaders(raw.headers);
-  if (!read) return { sequence, raw, event: undefined, fault: 'the CloudEvents headers are missing' };
-  try {
-    const message = fromBinary(topic.schema, raw.data);
-    const { id, publishedAtMs, traceparent } = read;
-    return { sequence, raw, event: { id, message, sequence, publishedAtMs, traceparent }, fault: '' };
-  } catch (error) {
-    return { sequence, raw, event: undefined, fault: describeError(error) };
   }
 }
 
@@ -322,9 +299,4 @@ function isTransient(error: unknown): boolean {
 
 function longer(backoffMs: number): number {
   return Math.min(backoffMs * 2, BACKOFF_LAST_MS);
-}
-
-/** Header values hold one line. */
-export function oneLine(text: string): string {
-  return text.replace(/[\r\n]+/g, ' ').slice(0, 1_000);
 }

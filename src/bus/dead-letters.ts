@@ -9,9 +9,8 @@ import type { AppError } from '../errors.ts';
 import type { DeadLetter } from './bus.ts';
 import type { BusMetrics } from './bus-metrics.ts';
 import type { Connection } from './connection.ts';
-import { oneLine } from './consumer.ts';
 import { brokerDown } from './errors.ts';
-import { MESSAGE_ID } from './headers.ts';
+import { MESSAGE_ID, oneLine } from './headers.ts';
 import type { Publisher } from './publisher.ts';
 import { nextSubject, readDelivery } from './pull.ts';
 import { DEAD_LETTERS_STREAM } from './streams.ts';
@@ -50,7 +49,7 @@ function writeOne(publisher: Publisher, letter: DeadLetter): Promise<unknown> {
   made.set(SUBJECT, letter.subject);
   made.set(RECEIVED, String(letter.receivedAtMs));
   made.set(REASONS, letter.reasons);
-  made.set(DETAIL, encodeURIComponent(oneLine(letter.detail)));
+  made.set(DETAIL, oneLine(letter.detail));
   made.set(WHOLE, String(letter.whole));
   return publisher.publish(deadLetterSubject(letter.sequence), letter.payload, made);
 }
@@ -130,7 +129,7 @@ function readLetter(message: Msg, place: number): ListedLetter {
     receivedAtMs: Number(given(RECEIVED)),
     payload: new Uint8Array(message.data), // A copy: the data borrows a whole read of the socket.
     reasons: given(REASONS),
-    detail: decodeURIComponent(given(DETAIL)),
+    detail: given(DETAIL),
     whole: given(WHOLE) === 'true',
   };
 }

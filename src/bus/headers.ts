@@ -56,3 +56,8 @@ export function derivedId(type: string, key: string): string {
   const hex = digest.toString('hex', 0, 16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
+
+/** Header values hold one line; longer texts are cut. */
+export function oneLine(text: string): string {
+  return text.replace(/[\r\n]+/g, ' ').slice(0, 1_000);
+}

@@ -3,37 +3,32 @@
  * `Bus` that contexts see.
  */
 
-import { mkdirSync } from 'node:fs';
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf';
 import type { Clock } from '../clock.ts';
 import { describeError } from '../errors.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { Secrets } from '../secrets.ts';
 import type { Migration, Store } from '../store/store.ts';
-import type { Bus, BusEvent, Durability, Subscription } from './bus.ts';
+import { watchBroker } from './broker-watch.ts';
+import type { Bus, Durability } from './bus.ts';
 import { createBusMetrics } from './bus-metrics.ts';
 import { type Connection, type ConnectOptions, openConnection } from './connection.ts';
 import { type ConsumerDeps, consumeEvents } from './consumer.ts';
 import { listDeadLetters, writeDeadLetters } from './dead-letters.ts';
 import { managedDurability, outsideDurability } from './durability.ts';
 import { startError } from './errors.ts';
+import { encodeEvent } from './event-message.ts';
 import { formatVersion } from './find-nats.ts';
-import { derivedId, eventHeaders, readEventHeaders, sourceOf } from './headers.ts';
+import { derivedId } from './headers.ts';
 import { type ManagedNats, startManagedNats } from './managed-nats.ts';
-import { Outbox, outboxMigrations } from './outbox.ts';
+import { Outbox } from './outbox.ts';
+import { outboxMigrations } from './outbox-table.ts';
 import { createPublisher } from './publisher.ts';
 import { consumeRaw } from './raw-consumer.ts';
 import { loadIdentity, saveIdentity, streamIdentityMigrations } from './stream-identity.ts';
 import { diskBytes, EVENTS_STREAM, ensureStreams, limitsFor, streamState, totalBytes } from './streams.ts';
 import { readTelemetry } from './telemetry-reader.ts';
-import { encodeToken, eventSubject, type Topic, topicFilter } from './topics.ts';
+import { eventSubject } from './topics.ts';
+import { createTransientEvents } from './transient.ts';
 
 export const busMigrations: readonly Migration[] = [...outboxMigrations, ...streamIdentityMigrations];
 
@@ -61,7 +56,6 @@ export interface OpenBusOptions {
 
 /** Throws AppError of domain `homeostat.bus`, each message one sentence for the operator. */
 export async function openBus(options: OpenBusOptions): Promise<Bus> {
-  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   const limits = limitsFor(diskBytes(options.dataDir));
   const managed =
     options.natsUrl === undefined
@@ -129,11 +123,13 @@ async function assemble(
 ): Promise<Bus> {
   const { store, clock, logger } = options;
   const metrics = createBusMetrics(options.metrics);
+  const stopWatching = managed ? watchBroker(connection, managed, logger) : () => {};
   const publisher = createPublisher(connection, clock);
   // Of its own, so that a flood of telemetry takes no place from events and dead letters.
   const telemetryPublisher = createPublisher(connection, clock);
   const outbox = new Outbox({ store, clock, logger, metrics, connection, publisher, prepare });
   await outbox.start();
+  const telemetryPublished = metrics.messages('telemetry', 'published');
   /** A consumer that finds a stream missing makes it; the outbox then has to look at its end again. */
   const prepareForConsumer = async () => {
     const before = await streamState(connection.manager, EVENTS_STREAM);
@@ -148,7 +144,7 @@ async function assemble(
     metrics,
     prepare: prepareForConsumer,
   };
-  let transient = 0;
+  const transient = createTransientEvents({ connection, clock, logger, metrics });
 
   return {
     durability,
@@ -157,7 +153,7 @@ async function assemble(
     migrations: busMigrations,
     record(tx, topic, key, message, traceparent) {
       const id = derivedId(topic.schema.typeName, key);
-      const payload = encode(topic, message);
+      const payload = encodeEvent(topic, message);
       return outbox.record(tx, {
         id,
         subject: eventSubject(topic, id),
@@ -167,23 +163,12 @@ async function assemble(
       });
     },
     consume: (consumeOptions) => consumeEvents(consumerDeps, consumeOptions),
-    publish(topic, id, message, traceparent) {
-      if (!connection.connected()) return;
-      const made = eventHeaders({
-        id: derivedId(topic.schema.typeName, `${id}\0${clock.nowMs()}\0${transient++}`),
-        type: topic.schema.typeName,
-        source: sourceOf(topic.context),
-        publishedAtMs: clock.nowMs(),
-        traceparent,
-      });
-      connection.nats.publish(eventSubject(topic, encodeToken(id)), encode(topic, message), {
-        headers: made,
-      });
-      metrics.messages(topic.name, 'published').value++;
-    },
-    subscribe: (topic, handle) => subscribe(consumerDeps, topic, handle),
+    publish: transient.publish,
+    subscribe: transient.subscribe,
     async publishTelemetry(subject, payload) {
-      return (await telemetryPublisher.publish(subject, payload)).sequence;
+      const { sequence } = await telemetryPublisher.publish(subject, payload);
+      telemetryPublished.value++;
+      return sequence;
     },
     consumeTelemetry: (rawOptions) =>
       consumeRaw(
@@ -199,6 +184,7 @@ async function assemble(
     writeDeadLetters: (letters) => writeDeadLetters(publisher, metrics, letters),
     listDeadLetters: (listOptions) => listDeadLetters(connection, clock, listOptions),
     async close() {
+      stopWatching();
       await outbox.close();
       publisher.close();
       telemetryPublisher.close();
@@ -206,44 +192,4 @@ async function assemble(
       await managed?.stop();
     },
   };
-}
-
-/** Listens without acknowledgement. What cannot be read is counted and left out; a handler that throws is logged. */
-function subscribe<Schema extends DescMessage>(
-  { connection, metrics, logger }: ConsumerDeps,
-  topic: Topic<Schema>,
-  handle: (event: BusEvent<MessageShape<Schema>>) => void,
-): Subscription {
-  const subscription = connection.nats.subscribe(topicFilter(topic), {
-    callback: (_error, raw) => {
-      const read = readEventHeaders(raw.headers);
-      let message: MessageShape<Schema>;
-      try {
-        if (!read) throw new Error('the CloudEvents headers are missing');
-        message = fromBinary(topic.schema, raw.data);
-      } catch (error) {
-        metrics.messages(topic.name, 'malformed').value++;
-        logger.warn({ topic: topic.name, error: describeError(error) }, 'an event cannot be read');
-        return;
-      }
-      const { id, publishedAtMs, traceparent } = read;
-      try {
-        handle({ id, message, sequence: 0, publishedAtMs, traceparent });
-      } catch (error) {
-        logger.error({ topic: topic.name, error: describeError(error) }, 'a subscriber failed');
-      }
-    },
-  });
-  return {
-    async stop() {
-      subscription.unsubscribe();
-    },
-  };
-}
-
-function encode<Schema extends DescMessage>(
-  topic: Topic<Schema>,
-  message: MessageInitShape<Schema>,
-): Uint8Array {
-  return toBinary(topic.schema, create(topic.schema, message));
 }

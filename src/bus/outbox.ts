@@ -5,12 +5,21 @@
  * it again. A row that was never published is never dropped.
  */
 import type { Clock } from '../clock.ts';
-import { describeError } from '../errors.ts';
 import type { Logger } from '../observability.ts';
-import type { Migration, Store, Tx } from '../store/store.ts';
+import type { Store, Tx } from '../store/store.ts';
 import type { BusMetrics } from './bus-metrics.ts';
 import type { Connection } from './connection.ts';
+import { explain } from './errors.ts';
 import { eventHeaders, MESSAGE_ID, sourceOf } from './headers.ts';
+import {
+  dropPublished,
+  freeRowsBeyond,
+  insertRow,
+  latestPlace,
+  markPublished,
+  type OutboxRow,
+  unpublishedRows,
+} from './outbox-table.ts';
 import type { PublishAck, Publisher } from './publisher.ts';
 
 /** Rows read and published at a time. */
@@ -21,50 +30,8 @@ const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 5_000;
 const KEEP_MS = 24 * 3_600_000;
 const PRUNE_MS = 10 * 60_000;
-
-/** Columns of `bus_outbox`. */
-export interface OutboxRow {
-  readonly id: string;
-  /** Order of recording: microseconds of wall time, raised where needed so that it never repeats or steps back. */
-  readonly place: number;
-  readonly subject: string;
-  /** Full protobuf name. */
-  readonly type: string;
-  readonly recorded_ms: number;
-  readonly traceparent: string | null;
-  readonly payload: Uint8Array;
-  /** Place in the EVENTS stream; null until the broker acknowledged it. */
-  readonly sequence: number | null;
-}
-
-export interface OutboxTables {
-  bus_outbox: OutboxRow;
-}
-
-export const outboxMigrations: readonly Migration[] = [
-  {
-    id: 'bus_001_outbox',
-    up: async (schema, types) => {
-      await schema
-        .createTable('bus_outbox')
-        .addColumn('id', types.text, (column) => column.primaryKey())
-        .addColumn('place', types.integer, (column) => column.notNull())
-        .addColumn('subject', types.text, (column) => column.notNull())
-        .addColumn('type', types.text, (column) => column.notNull())
-        .addColumn('recorded_ms', types.integer, (column) => column.notNull())
-        .addColumn('traceparent', types.text)
-        .addColumn('payload', types.bytes, (column) => column.notNull())
-        .addColumn('sequence', types.integer)
-        .execute();
-      await schema
-        .createIndex('bus_outbox_pending')
-        .on('bus_outbox')
-        .columns(['sequence', 'place'])
-        .execute();
-      await schema.createIndex('bus_outbox_age').on('bus_outbox').column('recorded_ms').execute();
-    },
-  },
-];
+/** Room for the headers within the broker's largest message. */
+const HEADER_BYTES_MAX = 4_096;
 
 export interface OutboxOptions {
   readonly store: Store;
@@ -107,12 +74,7 @@ export class Outbox {
   /** Starts relaying, what earlier runs left included. */
   async start(): Promise<void> {
     const { store, clock, connection } = this.#options;
-    const latest = await store
-      .query<OutboxTables>()
-      .selectFrom('bus_outbox')
-      .select((eb) => eb.fn.max('place').as('place'))
-      .executeTakeFirst();
-    this.#lastPlace = latest?.place ?? 0;
+    this.#lastPlace = await latestPlace(store);
     this.#forget = connection.onChange((connected) => {
       this.#compared = false;
       if (connected) this.wake();
@@ -127,21 +89,22 @@ export class Outbox {
 
   /** Adds an event inside the caller's transaction; an event of the same id is there already and stays. */
   async record(tx: Tx, event: OutboxEvent): Promise<void> {
-    const nowMs = this.#options.clock.nowMs();
+    const { clock, connection } = this.#options;
+    const bytesMax = (connection.nats.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES_MAX;
+    if (event.payload.length > bytesMax)
+      throw new Error(
+        `an event of ${event.payload.length} bytes on ${event.subject}; at most ${bytesMax} fit`,
+      );
+    const nowMs = clock.nowMs();
     this.#lastPlace = Math.max(this.#lastPlace + 1, nowMs * 1_000);
-    const row: OutboxRow = {
+    const traceparent = event.traceparent ?? null;
+    await insertRow(tx, {
       ...event,
-      traceparent: event.traceparent ?? null,
+      traceparent,
       place: this.#lastPlace,
       recorded_ms: nowMs,
       sequence: null,
-    };
-    await tx
-      .query<OutboxTables>()
-      .insertInto('bus_outbox')
-      .values(row)
-      .onConflict((conflict) => conflict.column('id').doNothing())
-      .execute();
+    });
     tx.afterCommit(() => this.wake());
   }
 
@@ -180,7 +143,7 @@ export class Outbox {
       } catch (error) {
         this.#compared = false;
         if (this.#closed) break;
-        logger.warn({ error: describeError(error), retryMs: this.#retryMs }, 'events wait in the outbox');
+        logger.warn({ error: explain(error), retryMs: this.#retryMs }, 'events wait in the outbox');
         this.#retry?.cancel();
         this.#retry = clock.after(this.#retryMs, () => this.wake(), true);
         this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LAST_MS);
@@ -194,15 +157,7 @@ export class Outbox {
   async #compare(): Promise<void> {
     const { store, logger, metrics, connection, prepare } = this.#options;
     const lastSequence = await connection.whileConnected(prepare);
-    const freed = await store.transact(async (tx) => {
-      const result = await tx
-        .query<OutboxTables>()
-        .updateTable('bus_outbox')
-        .set({ sequence: null })
-        .where('sequence', '>', lastSequence)
-        .executeTakeFirst();
-      return Number(result.numUpdatedRows);
-    });
+    const freed = await freeRowsBeyond(store, lastSequence);
     if (freed > 0) {
       metrics.alarm('broker_lost_events').value++;
       logger.warn(
@@ -213,33 +168,25 @@ export class Outbox {
     this.#compared = true;
   }
 
-  /** Publishes page after page until nothing is left. */
+  /** Publishes page after page until nothing is left; the places of one page are written down during the next. */
   async #relay(): Promise<void> {
+    const { store } = this.#options;
     const marks: Promise<void>[] = [];
-    try {
-      for (let rows = await this.#page(); rows.length > 0; rows = await this.#page()) {
-        for (const row of rows) this.#busy.add(row.id);
-        const outcomes = await Promise.allSettled(rows.map((row) => this.#publish(row)));
-        marks.push(this.#mark(rows, outcomes));
-        const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-        if (failed) throw failed.reason;
-      }
-    } finally {
-      await Promise.all(marks);
+    let failure: unknown;
+    while (failure === undefined) {
+      const candidates = await unpublishedRows(store, PAGE + this.#busy.size);
+      const rows = candidates.filter((row) => !this.#busy.has(row.id));
+      if (rows.length === 0) break;
+      for (const row of rows) this.#busy.add(row.id);
+      const outcomes = await Promise.allSettled(rows.map((row) => this.#publish(row)));
+      failure = outcomes.find((outcome) => outcome.status === 'rejected')?.reason;
+      const marked = this.#mark(rows, outcomes).catch((error: unknown) => {
+        failure ??= error;
+      });
+      marks.push(marked);
     }
-  }
-
-  async #page(): Promise<readonly OutboxRow[]> {
-    const rows = await this.#options.store
-      .query<OutboxTables>()
-      .selectFrom('bus_outbox')
-      .selectAll()
-      .where('sequence', 'is', null)
-      .orderBy('place')
-      .orderBy('id')
-      .limit(PAGE + this.#busy.size)
-      .execute();
-    return rows.filter((row) => !this.#busy.has(row.id));
+    await Promise.all(marks);
+    if (failure !== undefined) throw failure;
   }
 
   async #publish(row: OutboxRow): Promise<PublishAck> {
@@ -268,17 +215,11 @@ export class Outbox {
     rows: readonly OutboxRow[],
     outcomes: readonly PromiseSettledResult<PublishAck>[],
   ): Promise<void> {
+    const sequences = new Map<string, number>();
+    for (const [i, outcome] of outcomes.entries())
+      if (outcome.status === 'fulfilled') sequences.set(rows[i]!.id, outcome.value.sequence);
     try {
-      await this.#options.store.transact(async (tx) => {
-        for (const [i, outcome] of outcomes.entries())
-          if (outcome.status === 'fulfilled')
-            await tx
-              .query<OutboxTables>()
-              .updateTable('bus_outbox')
-              .set({ sequence: outcome.value.sequence })
-              .where('id', '=', rows[i]!.id)
-              .execute();
-      });
+      await markPublished(this.#options.store, sequences);
     } finally {
       for (const row of rows) this.#busy.delete(row.id);
     }
@@ -287,16 +228,9 @@ export class Outbox {
   async #prune(): Promise<void> {
     const { store, clock, logger } = this.#options;
     try {
-      await store.transact(async (tx) => {
-        await tx
-          .query<OutboxTables>()
-          .deleteFrom('bus_outbox')
-          .where('recorded_ms', '<', clock.nowMs() - KEEP_MS)
-          .where('sequence', 'is not', null)
-          .execute();
-      });
+      await dropPublished(store, clock.nowMs() - KEEP_MS);
     } catch (error) {
-      logger.warn({ error: describeError(error) }, 'published events stay in the outbox for now');
+      logger.warn({ error: explain(error) }, 'published events stay in the outbox for now');
     }
   }
 }

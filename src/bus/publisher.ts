@@ -5,9 +5,9 @@
  */
 import type { Msg, MsgHdrs, PublishOptions } from '@nats-io/transport-node';
 import type { Clock } from '../clock.ts';
-import { type AppError, describeError } from '../errors.ts';
+import type { AppError } from '../errors.ts';
 import type { Connection } from './connection.ts';
-import { BROKER_RETRY_AFTER_MS, brokerDown, edgeError } from './errors.ts';
+import { brokerDown, brokerFull, brokerOverloaded } from './errors.ts';
 import { isStorageFull } from './jetstream-errors.ts';
 
 /** Most messages without an acknowledgement; the next is refused with OVERLOADED. */
@@ -26,7 +26,8 @@ export interface PublishAck {
 export interface Publisher {
   /**
    * Resolves once the broker has stored the message. Rejects with BROKER_DOWN, STORAGE_FULL or OVERLOADED of
-   * `homeostat.edge`. After BROKER_DOWN the message may or may not be stored.
+   * `homeostat.edge`; after BROKER_DOWN the message may or may not be stored. A message larger than the broker takes is
+   * a fault, not a refusal.
    */
   publish(subject: string, payload: Uint8Array, headers?: MsgHdrs): Promise<PublishAck>;
   /** Messages not yet acknowledged. */
@@ -73,18 +74,15 @@ export function createPublisher(connection: Connection, clock: Clock): Publisher
   return {
     publish(subject, payload, headers) {
       if (!connection.connected()) return Promise.reject(brokerDown('not connected'));
-      if (waiting.size >= IN_FLIGHT_MAX)
-        return Promise.reject(
-          edgeError('OVERLOADED', { limit: IN_FLIGHT_MAX }, { retryAfterMs: BROKER_RETRY_AFTER_MS }),
-        );
+      if (waiting.size >= IN_FLIGHT_MAX) return Promise.reject(brokerOverloaded(IN_FLIGHT_MAX));
       return new Promise((resolve, reject) => {
         const id = next++;
         const options: PublishOptions = { reply: inbox + id };
         if (headers) options.headers = headers;
         try {
           nats.publish(subject, payload, options);
-        } catch (cause) {
-          reject(brokerDown(describeError(cause), cause));
+        } catch (error) {
+          reject(error); // Larger than the broker takes: a fault of the caller, no refusal.
           return;
         }
         waiting.set(id, { resolve, reject, deadlineMs: clock.monotonicMs() + ACK_TIMEOUT_MS });
@@ -100,17 +98,20 @@ export function createPublisher(connection: Connection, clock: Clock): Publisher
   };
 }
 
-/** Reads `{"stream":"S","seq":7,"duplicate":true}` or `{"error":{…}}`, or the broker's "nobody listens". */
+/**
+ * Reads `{"stream":"S","seq":7,"duplicate":true}`; `{"error":{…},"stream":"S","seq":0}`, which carries a sequence as
+ * well; or the broker's empty "nobody listens".
+ */
 function readAck(message: Msg): PublishAck | AppError {
   if (message.data.length === 0) return brokerDown('no stream takes the subject');
-  const ack = message.json<{
+  const { seq, duplicate, error } = message.json<{
     seq?: number;
     duplicate?: boolean;
     error?: { err_code: number; description: string };
   }>();
-  if (ack.seq !== undefined) return { sequence: ack.seq, duplicate: ack.duplicate === true };
-  const { err_code: code = 0, description = 'it refused without a reason' } = ack.error ?? {};
-  if (isStorageFull(code))
-    return edgeError('STORAGE_FULL', { detail: description }, { retryAfterMs: BROKER_RETRY_AFTER_MS });
-  return brokerDown(description);
+  if (error)
+    return isStorageFull(error.err_code) ? brokerFull(error.description) : brokerDown(error.description);
+  return seq === undefined
+    ? brokerDown('no acknowledgement')
+    : { sequence: seq, duplicate: duplicate === true };
 }

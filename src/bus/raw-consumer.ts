@@ -10,14 +10,14 @@
 import { AckPolicy, DeliverPolicy, type StreamInfo } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { type Clock, delay } from '../clock.ts';
-import { describeError } from '../errors.ts';
 import type { Logger } from '../observability.ts';
 import type { RawAlarm, RawConsumer, RawConsumerOptions, RawMessage } from './bus.ts';
 import type { AlarmKind, BusMetrics, Cell } from './bus-metrics.ts';
 import type { Connection, ConnectOptions } from './connection.ts';
+import { explain } from './errors.ts';
 import type { Frame } from './frame-parser.ts';
 import { isConsumerMissing } from './jetstream-errors.ts';
-import { nextSubject, readStatus, REFUSED_DELAY_MS } from './pull.ts';
+import { nextSubject, REFUSED_DELAY_MS, readStatus } from './pull.ts';
 import { AckSubjects, type RawDelivery, readRawDelivery } from './raw-delivery.ts';
 import { streamState, TELEMETRY_AGE_MS, TELEMETRY_STREAM } from './streams.ts';
 import { SubjectCache } from './subject-cache.ts';
@@ -180,7 +180,7 @@ class TelemetryConsumer implements RawConsumer {
         if (signal.aborted) this.#detach();
         break;
       } catch (error) {
-        logger.warn({ error: describeError(error), retryMs: backoffMs }, 'cannot consume telemetry yet');
+        logger.warn({ error: explain(error), retryMs: backoffMs }, 'cannot consume telemetry yet');
         await delay(clock, backoffMs, signal);
         backoffMs = Math.min(backoffMs * 2, BACKOFF_LAST_MS);
       }
@@ -333,7 +333,7 @@ class TelemetryConsumer implements RawConsumer {
       if (info?.created !== this.#created) this.#reattach('the stream was made anew');
       else if (info) await this.#watchStream(info, clock.monotonicMs());
     } catch (error) {
-      logger.warn({ error: describeError(error) }, 'the stream of telemetry cannot be watched');
+      logger.warn({ error: explain(error) }, 'the stream of telemetry cannot be watched');
     }
   }
 
@@ -358,7 +358,7 @@ class TelemetryConsumer implements RawConsumer {
       await this.#deps.saveIdentity(this.#options.durable, created);
     } catch (error) {
       this.#identitySaved = false; // The next acknowledgement tries again.
-      this.#deps.logger.warn({ error: describeError(error) }, "the stream's identity is not written down yet");
+      this.#deps.logger.warn({ error: explain(error) }, "the stream's identity is not written down yet");
     }
   }
 }

@@ -8,7 +8,6 @@
 import { type Frame, readNumber } from './frame-parser.ts';
 import { TELEMETRY_STREAM } from './streams.ts';
 
-
 const DOT = 0x2e;
 
 /** What a reply subject tells; reused for every message. */

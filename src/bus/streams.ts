@@ -3,7 +3,7 @@
  * its reason, 7 d). On a managed broker their settings are kept as written here; on an outside one the limits belong
  * to its operator, and only missing streams and subjects are added.
  */
-import { statfsSync } from 'node:fs';
+import { mkdirSync, statfsSync } from 'node:fs';
 import {
   DiscardPolicy,
   type JetStreamManager,
@@ -12,6 +12,8 @@ import {
   type StreamConfig,
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
+import { describeError } from '../errors.ts';
+import { startError } from './errors.ts';
 import { isStreamMissing } from './jetstream-errors.ts';
 import { DEAD_EVENT_FILTER, DEAD_LETTER_FILTER, TELEMETRY_FILTER, topicFilter, topics } from './topics.ts';
 
@@ -47,10 +49,15 @@ export function limitsFor(diskBytes: number): StreamLimits {
   };
 }
 
-/** Size of the disk a directory lies on, bytes. */
+/** Size of the disk a directory lies on, bytes; the directory is made where needed. Throws DATA_DIRECTORY_UNUSABLE. */
 export function diskBytes(directory: string): number {
-  const { blocks, bsize } = statfsSync(directory);
-  return blocks * bsize;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const { blocks, bsize } = statfsSync(directory);
+    return blocks * bsize;
+  } catch (cause) {
+    throw startError('DATA_DIRECTORY_UNUSABLE', { directory, detail: describeError(cause) }, { cause });
+  }
 }
 
 /** What JetStream must be allowed to keep for streams of these limits. */

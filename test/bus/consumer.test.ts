@@ -1,63 +1,41 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
-import type { Bus, BusEvent, ConsumeOptions, Subscription } from '../../src/bus/bus.ts';
+import { headers } from '@nats-io/transport-node';
+import type { BusEvent, ConsumeOptions, Subscription } from '../../src/bus/bus.ts';
 import { topics } from '../../src/bus/topics.ts';
 import { AppError } from '../../src/errors.ts';
 import type {
   SequenceGapDetected,
   SequenceGapDetectedSchema,
 } from '../../src/gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
-import { createMetrics, type Metrics } from '../../src/observability.ts';
-import { openTestBus, startTestBroker, type TestBroker, until } from '../support/broker.ts';
+import { until } from '../support/broker.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
-import { openTestStore, type TestStore } from '../support/stores.ts';
+import { type BusWorld, openBusWorld, range } from './world.ts';
 
 const topic = topics.sequenceGapDetected;
 type Event = BusEvent<SequenceGapDetected>;
 
-let broker: TestBroker;
-let stored: TestStore;
 let clock: FakeClock;
-let metrics: Metrics;
-let bus: Bus;
-let nats: NatsConnection;
-let manager: JetStreamManager;
+let world: BusWorld;
 let subscriptions: Subscription[];
 
 beforeEach(async () => {
-  broker = await startTestBroker();
-  stored = await openTestStore();
   clock = createFakeClock();
-  metrics = createMetrics();
-  ({ bus } = await openTestBus({ store: stored.store, broker, clock, metrics }));
-  const { host, username, password } = new URL(broker.url);
-  nats = await connect({
-    servers: host,
-    user: username,
-    pass: password,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 50,
-  });
-  manager = await jetstreamManager(nats);
+  world = await openBusWorld({ clock });
   subscriptions = [];
 });
 
 afterEach(async () => {
   for (const subscription of subscriptions) await subscription.stop();
-  await bus.close();
-  await nats.close();
-  await broker.stop();
-  await stored.dispose();
+  await world.dispose();
 });
 
 let recorded = 0;
 /** Records events numbered from the last one on; their number is `firstMissing`. */
 async function recordEvents(count: number, first = 0): Promise<void> {
-  await stored.store.transact(async (tx) => {
+  await world.store.transact(async (tx) => {
     for (let i = 0; i < count; i++)
-      await bus.record(tx, topic, `${recorded++}`, {
+      await world.bus.record(tx, topic, `${recorded++}`, {
         firstMissing: first + i,
         detectedAt: timestampFromMs(0),
       });
@@ -68,13 +46,12 @@ async function consume(
   handle: (events: readonly Event[]) => Promise<void>,
   options: Partial<ConsumeOptions<typeof SequenceGapDetectedSchema>> = {},
 ): Promise<Subscription> {
-  const subscription = await bus.consume({ topic, durable: 'test', handle, ...options });
+  const subscription = await world.bus.consume({ topic, durable: 'test', handle, ...options });
   subscriptions.push(subscription);
   return subscription;
 }
 
 const numbers = (events: readonly Event[]) => events.map((event) => event.message.firstMissing);
-const range = (end: number, first = 0) => Array.from({ length: end - first }, (_, i) => first + i);
 
 /** Moves the clock in small steps until the condition holds, so that timers meet real messages. */
 async function advanceUntil(condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -84,8 +61,8 @@ async function advanceUntil(condition: () => boolean | Promise<boolean>): Promis
   });
 }
 
-const deadEvents = async () => (await manager.streams.info('DEAD_LETTERS')).state.messages;
-const ackFloor = async () => (await manager.consumers.info('EVENTS', 'test')).ack_floor.stream_seq;
+const deadEvents = async () => (await world.manager.streams.info('DEAD_LETTERS')).state.messages;
+const ackFloor = async () => (await world.manager.consumers.info('EVENTS', 'test')).ack_floor.stream_seq;
 
 describe('a consumer of recorded events', () => {
   test('gets every event in order, one call at a time, and acknowledges what it handled', async () => {
@@ -114,7 +91,7 @@ describe('a consumer of recorded events', () => {
     const got: Event[] = [];
     await consume(async (events) => void got.push(...events));
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-    await stored.store.transact((tx) => bus.record(tx, topic, 'k', { sourceId: 's' }, traceparent));
+    await world.store.transact((tx) => world.bus.record(tx, topic, 'k', { sourceId: 's' }, traceparent));
     await until(() => got.length === 1);
     expect(got[0]).toMatchObject({ sequence: 1, publishedAtMs: clock.nowMs(), traceparent });
     expect(got[0]!.message.sourceId).toBe('s');
@@ -124,7 +101,7 @@ describe('a consumer of recorded events', () => {
   test('gets no event of another topic', async () => {
     const got: number[] = [];
     await consume(async (events) => void got.push(...numbers(events)));
-    await stored.store.transact((tx) => bus.record(tx, topics.energyMapUpdated, 'other', {}));
+    await world.store.transact((tx) => world.bus.record(tx, topics.energyMapUpdated, 'other', {}));
     await recordEvents(1);
     await until(() => got.length === 1);
     expect(await ackFloor()).toBeGreaterThan(0);
@@ -145,13 +122,16 @@ describe('a consumer of recorded events', () => {
 
   test('gets again at once, in order, what a crash left unacknowledged', async () => {
     let entered = false;
-    const never = new Promise<void>(() => {});
-    const { bus: crashed } = await openTestBus({ store: stored.store, broker });
+    const neverDone = () => {
+      entered = true;
+      return new Promise<void>(() => {});
+    };
+    const crashed = await world.open();
     // A handler that never returns, on a connection that is then cut: a process that died in the middle.
-    await crashed.consume({ topic, durable: 'test', batchSize: 8, handle: () => ((entered = true), never) });
+    await crashed.consume({ topic, durable: 'test', batchSize: 8, handle: neverDone });
     await recordEvents(30);
     await until(() => entered);
-    await crashed.close();
+    await world.close(crashed);
     const got: number[] = [];
     await consume(async (events) => void got.push(...numbers(events)));
     await until(() => got.length === 30);
@@ -189,13 +169,13 @@ describe('a consumer of recorded events', () => {
     await advanceUntil(() => handled.length === 4);
     expect(handled).toEqual([0, 1, 3, 4]);
     expect(tries).toBe(5);
-    const letter = await manager.streams.getMessage('DEAD_LETTERS', { seq: 1 });
+    const letter = await world.manager.streams.getMessage('DEAD_LETTERS', { seq: 1 });
     expect(letter!.subject).toBe('homeostat.bus.v1.dead_event.test-3');
     expect(letter!.header.get('homeostat-reasons')).toBe('HANDLER_FAILED');
     expect(letter!.header.get('homeostat-detail')).toBe('indigestible indeed');
     expect(letter!.header.get('ce-type')).toBe('homeostat.telemetry.v1.SequenceGapDetected');
     await until(async () => (await ackFloor()) === 5);
-    expect(await metrics.exposition()).toContain(
+    expect(await world.metrics.exposition()).toContain(
       'homeostat_bus_messages_total{topic="sequence_gap_detected",outcome="dead_lettered"} 1',
     );
   });
@@ -228,13 +208,13 @@ describe('a consumer of recorded events', () => {
     const subject = 'homeostat.telemetry.v1.sequence_gap_detected.x';
     await recordEvents(1);
     await until(() => handled.length === 1);
-    await nats.request(subject, new Uint8Array([0xff, 0xff]), { headers: made, timeout: 1_000 });
-    await nats.request(subject, new Uint8Array(0), { timeout: 1_000 });
+    await world.nats.request(subject, new Uint8Array([0xff, 0xff]), { headers: made, timeout: 1_000 });
+    await world.nats.request(subject, new Uint8Array(0), { timeout: 1_000 });
     await recordEvents(1, 1);
     await until(async () => (await ackFloor()) === 4);
     expect(handled).toEqual([0, 1]);
     expect(await deadEvents()).toBe(2);
-    const letter = await manager.streams.getMessage('DEAD_LETTERS', { seq: 1 });
+    const letter = await world.manager.streams.getMessage('DEAD_LETTERS', { seq: 1 });
     expect(letter!.header.get('homeostat-reasons')).toBe('MALFORMED');
   });
 
@@ -246,7 +226,7 @@ describe('a consumer of recorded events', () => {
     });
     await recordEvents(500);
     await until(() => got.length > 100);
-    await broker.restart();
+    await world.broker.restart();
     await recordEvents(100, 500);
     await until(() => new Set(got).size === 600);
     // A repeat is allowed where the broker lost an acknowledgement; a step ahead over something unseen is not.
@@ -262,7 +242,7 @@ describe('a consumer of recorded events', () => {
     await consume(async (events) => void got.push(...numbers(events)));
     await recordEvents(3);
     await until(() => got.length === 3);
-    await manager.streams.delete('EVENTS');
+    await world.manager.streams.delete('EVENTS');
     await recordEvents(1, 3);
     await advanceUntil(() => got.includes(3));
     expect(got).toEqual([0, 1, 2, 0, 1, 2, 3]);
@@ -281,9 +261,9 @@ describe('a consumer of recorded events', () => {
       { batchSize: 10 },
     );
     await recordEvents(500);
-    const delivered = async () => (await manager.consumers.info('EVENTS', 'test')).delivered.stream_seq;
+    const delivered = async () => (await world.manager.consumers.info('EVENTS', 'test')).delivered.stream_seq;
     await until(async () => (await delivered()) >= 10);
-    await nats.flush();
+    await world.nats.flush();
     expect(await delivered()).toBeLessThanOrEqual(30);
     await until(() => {
       release();
@@ -293,7 +273,7 @@ describe('a consumer of recorded events', () => {
 
   test('keeps the events for a consumer that does not exist yet', async () => {
     await recordEvents(3);
-    await until(async () => (await manager.streams.info('EVENTS')).state.messages === 3);
+    await until(async () => (await world.manager.streams.info('EVENTS')).state.messages === 3);
     const got: number[] = [];
     await consume(async (events) => void got.push(...numbers(events)));
     await until(() => got.length === 3);
@@ -309,57 +289,11 @@ describe('a consumer of recorded events', () => {
       finished = true;
     });
     await recordEvents(1);
-    await until(async () => (await manager.consumers.info('EVENTS', 'test')).num_ack_pending === 1);
+    await until(async () => (await world.manager.consumers.info('EVENTS', 'test')).num_ack_pending === 1);
     const stopping = subscription.stop();
     release();
     await stopping;
     expect(finished).toBe(true);
     expect(clock.pending()).toBeLessThanOrEqual(4); // The bus's own: sweep, prune, acknowledgements, at most one pull.
-  });
-});
-
-describe('transient events', () => {
-  test('reach who listens now, with their headers', async () => {
-    const got: BusEvent<unknown>[] = [];
-    const subscription = bus.subscribe(topics.sessionRefused, (event) => void got.push(event));
-    const raw: string[] = [];
-    nats.subscribe('homeostat.session.v1.session_refused.*', {
-      callback: (_error, message) => void raw.push(`${message.subject} ${message.headers!.get('ce-source')}`),
-    });
-    await nats.flush();
-    bus.publish(topics.sessionRefused, 'a b', {});
-    bus.publish(topics.sessionRefused, 'a b', {});
-    await until(() => got.length === 2 && raw.length === 2);
-    expect(got[0]!.id).not.toBe(got[1]!.id);
-    expect(got[0]!.sequence).toBe(0);
-    expect(raw[0]).toBe('homeostat.session.v1.session_refused.a=20b /homeostat/session');
-    await subscription.stop();
-    bus.publish(topics.sessionRefused, 'x', {});
-    await until(() => raw.length === 3);
-    expect(got).toHaveLength(2);
-  });
-
-  test('are lost without harm when nobody listens', () => {
-    expect(() => bus.publish(topics.sessionRefused, 'nobody', {})).not.toThrow();
-  });
-
-  test('recorded events reach those who only listen, too', async () => {
-    const got: number[] = [];
-    const subscription = bus.subscribe(topic, (event) => void got.push(event.message.firstMissing));
-    await recordEvents(2);
-    await until(() => got.length === 2);
-    expect(got).toEqual([0, 1]);
-    await subscription.stop();
-  });
-
-  test('a listener that throws harms nobody', async () => {
-    const got: number[] = [];
-    const failing = bus.subscribe(topic, () => {
-      throw new Error('mine');
-    });
-    const sound = bus.subscribe(topic, (event) => void got.push(event.message.firstMissing));
-    await recordEvents(2);
-    await until(() => got.length === 2);
-    await Promise.all([failing.stop(), sound.stop()]);
   });
 });

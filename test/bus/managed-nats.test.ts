@@ -5,12 +5,15 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { brokerConfig } from '../../src/bus/broker-config.ts';
+import { watchBroker } from '../../src/bus/broker-watch.ts';
 import { type ManagedNats, type ManagedNatsOptions, startManagedNats } from '../../src/bus/managed-nats.ts';
 import { freePort } from '../../src/bus/port.ts';
 import { isBrokerOf } from '../../src/bus/process-identity.ts';
 import { createLogger } from '../../src/observability.ts';
 import { until } from '../support/broker.ts';
+import { connectAs } from './world.ts';
 
 const logger = createLogger('silent');
 const GIB = 1024 ** 3;
@@ -95,6 +98,25 @@ describe('the managed broker', () => {
     expect(managed.restarts()).toBe(1);
     const record = JSON.parse(await readFile(join(dataDir, 'nats/broker.json'), 'utf8'));
     expect(record).toMatchObject({ pid: managed.pid(), port: managed.port });
+  });
+
+  test('is killed and started again when it is alive and answers nothing', async () => {
+    const managed = await start();
+    const nats = await connectAs(managed.serverUrl);
+    const connection = {
+      manager: await jetstreamManager(nats, { timeout: 50 }),
+      connected: () => true,
+      whileConnected: <Result>(work: () => Promise<Result>) => work(),
+    };
+    const before = managed.pid();
+    const stopWatching = watchBroker(connection, managed, logger, 20);
+    await until(async () => (await connection.manager.getAccountInfo()).streams === 0);
+    expect(managed.pid()).toBe(before);
+    process.kill(before, 'SIGSTOP');
+    await until(() => managed.pid() !== before && managed.pid() !== 0);
+    stopWatching();
+    expect(managed.restarts()).toBe(1);
+    await nats.close();
   });
 
   test('survives the crash of its server and is adopted by the next one', async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { type Frame, FrameParser } from '../../src/bus/frame-parser.ts';
 import { AckSubjects, type RawDelivery, readRawDelivery } from '../../src/bus/raw-delivery.ts';
 import { SubjectCache } from '../../src/bus/subject-cache.ts';
-import { type Frame, FrameParser } from '../../src/bus/frame-parser.ts';
 
 interface Operation {
   readonly bytes: Buffer;
