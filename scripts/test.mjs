@@ -11,8 +11,8 @@ const run = (command, args, env = process.env) => {
 };
 
 run('npm', ['run', '-s', 'build']);
-const { findNatsServer } = await import(join(root, 'dist', 'bus', 'find-nats.js'));
-await findNatsServer();
+const { ensureNats } = await import(join(root, 'dist', 'bus', 'find-nats.js'));
+await ensureNats({ onInstall: (how) => console.log(`installing nats-server: ${how}`) });
 run(process.execPath, [
   '--experimental-vm-modules',
   '--no-warnings=ExperimentalWarning',

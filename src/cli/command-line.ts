@@ -2,7 +2,8 @@
  * One command line: finds the command, reads its arguments, runs it, and turns whatever becomes of it into an exit
  * code. Commands are loaded when they are used, so help and mistakes answer at once.
  */
-import { describeError } from '../errors.ts';
+import { RpcError } from '../client/rpc-error.ts';
+import { AppError, describeError } from '../errors.ts';
 import { type Command, readArguments, renderHelp, type Terminal } from './command.ts';
 import { CliFailure, type ExitCode } from './failure.ts';
 
@@ -68,6 +69,10 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     if (error instanceof CliFailure) {
       terminal.err.write(`homeostat: ${error.message}\n`);
       return error.exitCode;
+    }
+    if (error instanceof AppError || error instanceof RpcError) {
+      terminal.err.write(`homeostat: ${error.message}\n`);
+      return 1;
     }
     const stack = error instanceof Error ? error.stack : undefined;
     terminal.err.write(`homeostat: unexpected failure: ${stack ?? describeError(error)}\n`);

@@ -1,6 +1,7 @@
 /** One demo on a running server, from the history of its fleet to the account of what became of everything. */
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { delay } from '../clock.ts';
+import type { GetIngestReportResponse } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { createFleet } from '../simulation/fleet.ts';
 import { crisisWithin } from '../simulation/load.ts';
 import type { Terminal } from './command.ts';
@@ -54,14 +55,25 @@ export async function runDemo(
   const stage = await openStage({ fleet, timeline, seed: options.seed, endpoint, terminal, startedMs });
   try {
     await stage.feed.feedUntil(timeline.showStartMs);
-    await stage.feed.settled();
+    await settle(stage, terminal);
+    await follow(stage, terminal);
     await play(stage, timeline, options.showMs, terminal);
-    await stage.feed.settled();
+    await settle(stage, terminal);
     const { nodes, seed } = options;
     return { nodes, seed, ...(await account(stage, timeline, terminal)) };
   } finally {
     await stage.close();
   }
+}
+
+/** Waits for the broker; an interruption has closed the connection to it. */
+async function settle({ feed }: Stage, { signal }: Terminal): Promise<void> {
+  try {
+    await feed.settled();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  if (signal.aborted) throw new CliFailure(1, 'interrupted');
 }
 
 /** Moves event time on with the clock: the fleet reports and sessions are asked for until the shown part is over. */
@@ -93,17 +105,23 @@ async function play(
   await Promise.all([report, ask].map((part) => part().finally(() => over.abort())));
 }
 
+/** Waits until the server has judged all telemetry and mapped every window it closed. */
+async function follow({ link, feed }: Stage, { clock, signal }: Terminal): Promise<GetIngestReportResponse> {
+  const settling = { link, stream: DEMO_STREAM, clock, signal };
+  const report = await untilFolded(settling, feed.lastSequence);
+  // The windows still open make no map yet: the last closed one ends within a window of the watermark.
+  if (report.watermark) await untilMapped(settling, timestampMs(report.watermark) - WINDOW_MS);
+  return report;
+}
+
 /** Waits until the server has followed, then asks it what became of everything. */
 async function account(
   stage: Stage,
   timeline: Timeline,
-  { clock, signal }: Terminal,
+  terminal: Terminal,
 ): Promise<Omit<DemoResult, 'nodes' | 'seed'>> {
-  const { clients, feed } = stage;
-  const settling = { clients, stream: DEMO_STREAM, clock, signal };
-  const report = await untilFolded(settling, feed.lastSequence);
-  // The windows still open make no map yet: the last closed one ends within a window of the watermark.
-  if (report.watermark) await untilMapped(settling, timestampMs(report.watermark) - WINDOW_MS);
+  const report = await follow(stage, terminal);
+  const { clients } = stage.link;
   const { mapCount } = await clients.energy.getStream({ stream: DEMO_STREAM });
   const changes = await levelChanges(clients, undefined, timeline.startMs, Number.POSITIVE_INFINITY);
   return {
@@ -112,7 +130,7 @@ async function account(
       end: new Date(timeline.endMs).toISOString(),
     },
     telemetry: accountOf(report.samples),
-    acknowledged: feed.samples,
+    acknowledged: stage.feed.samples,
     maps: Number(mapCount),
     firstMapMs: Math.round(stage.firstMapMs ?? 0),
     defenseLevelMax: Math.max(1, ...changes.map(({ to }) => to)),

@@ -1,17 +1,16 @@
 /** Everything a demo plays on: the fleet's connection, the sessions it asks for, the watch on the server, the screen. */
-import type { Clients } from '../client/client.ts';
 import type { Fleet } from '../simulation/fleet.ts';
 import { wantedSessions } from '../simulation/workload.ts';
 import type { Terminal } from './command.ts';
 import { DEMO_RATE, DEMO_STREAM, type Timeline } from './demo-plan.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { Endpoint, ServerLink } from './endpoint.ts';
 import { createFleetFeed, type FleetFeed } from './fleet-feed.ts';
 import { watchFleet } from './fleet-watch.ts';
 import { openScreen } from './screen.ts';
 import { createSessionLoad, type SessionLoad } from './session-load.ts';
 
 export interface Stage {
-  readonly clients: Clients;
+  readonly link: ServerLink;
   readonly feed: FleetFeed;
   readonly sessions: SessionLoad;
   /** Event time now; moved on by whoever plays. */
@@ -37,7 +36,9 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const { clock } = terminal;
   const over = new AbortController();
   const producer = await endpoint.produce();
-  const clients = endpoint.connect();
+  terminal.signal.addEventListener('abort', () => void producer.close(), { once: true });
+  const link = endpoint.connect();
+  const { clients } = link;
   const address = endpoint.grpcAddress();
   let eventMs = timeline.startMs;
   let firstMapMs: number | undefined;
@@ -75,7 +76,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   tell(`${fleet.nodes.length} nodes report to ${address}: history first, then ${DEMO_RATE}x`);
 
   return {
-    clients,
+    link,
     feed,
     sessions,
     get eventMs() {
@@ -91,7 +92,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       over.abort();
       await watch.ended;
       screen.close();
-      clients.close();
+      link.close();
       await producer.close();
     },
   };

@@ -86,12 +86,18 @@ function conclude(result: DemoResult, { out, err }: Terminal): ExitCode {
 /** Where `homeostat serve` listens and keeps its key unless told otherwise. */
 const SERVE_DEFAULTS = { grpcAddress: '127.0.0.1:50051', adminKeyFile: '.homeostat/admin.key' };
 
-async function offerCalls({ server }: IsolatedServer, keep: boolean, { out, signal }: Terminal): Promise<void> {
+async function offerCalls(
+  { server }: IsolatedServer,
+  keep: boolean,
+  { out, signal }: Terminal,
+): Promise<void> {
   if (!keep) {
-    const text = 'To call the fleet\'s server afterwards, run the demo with --keep. With "homeostat serve" running:';
+    const text =
+      'To call the fleet\'s server afterwards, run the demo with --keep. With "homeostat serve" running:';
     out.write([text, ...callsToServer(SERVE_DEFAULTS), ''].join('\n'));
     return;
   }
   out.write(['Calls to try; SIGINT ends the server:', ...callsToStream(server, DEMO_STREAM), ''].join('\n'));
-  if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  if (!signal.aborted)
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
 }

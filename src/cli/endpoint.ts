@@ -13,10 +13,19 @@ import { outsideBroker } from './launch.ts';
 export interface Endpoint {
   /** `host:port` of gRPC now. Throws a CliFailure when no server listens there. */
   grpcAddress(): string;
-  /** Clients with the admin's key; the caller closes them. */
-  connect(): Clients;
+  /** Clients with the admin's key; the caller closes the link. */
+  connect(): ServerLink;
   /** A telemetry producer; the caller closes it. */
   produce(): Promise<Producer>;
+}
+
+/** Clients of a server that may come back at another address. */
+export interface ServerLink {
+  /** Of where the server was last found. */
+  readonly clients: Clients;
+  /** Looks where the server is now; to be called when it does not answer. */
+  refresh(): void;
+  close(): void;
 }
 
 /** The server that runs on a data directory. */
@@ -33,9 +42,27 @@ export function endpointOf(dataDir: string): Endpoint {
     if (!address) throw unusable(`no server runs on ${dataDir}`);
     return address;
   };
+  const connect = (): ServerLink => {
+    let address = grpcAddress();
+    const token = read('admin.key');
+    let clients = createClients({ address, token });
+    return {
+      get clients() {
+        return clients;
+      },
+      refresh() {
+        const now = readServerRecord(dataDir)?.grpcAddress;
+        if (!now || now === address) return; // Not back yet, or never away.
+        clients.close();
+        address = now;
+        clients = createClients({ address, token });
+      },
+      close: () => clients.close(),
+    };
+  };
   return {
     grpcAddress,
-    connect: () => createClients({ address: grpcAddress(), token: read('admin.key') }),
+    connect,
     produce() {
       const outside = outsideBroker();
       if (!outside) return connectProducer({ url: () => read('producer.url') });

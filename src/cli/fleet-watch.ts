@@ -60,8 +60,8 @@ export function watchFleet(options: FleetWatchOptions): FleetWatch {
     account: EMPTY_ACCOUNT,
     series: [
       { name: 'utilization', values: utilization },
-      { name: 'energy of the map', values: energy },
-      { name: 'surprise', values: surprise },
+      { name: 'energy of the map', logarithmic: true, values: energy },
+      { name: 'surprise', logarithmic: true, values: surprise },
       { name: 'spatial entropy, share of its maximum', values: entropy },
     ],
   };

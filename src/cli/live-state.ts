@@ -15,6 +15,8 @@ export interface MapView {
 /** One named series, newest last. */
 export interface Series {
   readonly name: string;
+  /** Whether it spans orders of magnitude and is drawn by its logarithm; its values are at least 0 then. */
+  readonly logarithmic?: boolean;
   readonly values: readonly number[];
 }
 

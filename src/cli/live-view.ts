@@ -132,10 +132,11 @@ export function heatOf(energy: number): number {
 
 function seriesLines(series: Series, width: number): Line[] {
   const latest = series.values.at(-1);
+  const drawn = series.logarithmic ? series.values.map((one) => Math.log1p(one)) : series.values;
   const value = latest === undefined ? '' : latest >= 100 ? latest.toFixed(0) : latest.toFixed(2);
   return [
     [{ text: `${series.name} ` }, { text: value, style: BOLD }],
-    [{ text: sparkline(series.values, Math.max(0, width)), style: '\x1b[36m' }],
+    [{ text: sparkline(drawn, Math.max(0, width)), style: '\x1b[36m' }],
   ];
 }
 

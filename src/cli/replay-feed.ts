@@ -31,8 +31,9 @@ export interface FeedOptions {
 }
 
 /**
- * Hands over every instant and then the end of the input; resolves when all of it is acknowledged, or when the signal
- * aborts (then without the end). Rejects when the broker refuses a message for good.
+ * Hands over every instant and then the end of the input; resolves when all of it is acknowledged. When the signal
+ * aborts, the producer is closed and it resolves early, without the end. Rejects when the broker refuses a message for
+ * good.
  */
 export async function feedRecording(options: FeedOptions): Promise<Fed> {
   const { recording, encoder, producer, clock, rate, signal } = options;
@@ -50,6 +51,7 @@ export async function feedRecording(options: FeedOptions): Promise<Fed> {
       },
     );
   };
+  signal.addEventListener('abort', () => void producer.close(), { once: true });
   const startedMs = clock.monotonicMs();
   let endNode = '_';
   for await (const instant of recording.instants()) {
@@ -68,6 +70,6 @@ export async function feedRecording(options: FeedOptions): Promise<Fed> {
   if (!Number.isNaN(fed.newestMs) && !signal.aborted && refusal === undefined)
     send(encoder.encodeEnd(fed.newestMs, endNode));
   await producer.idle();
-  if (refusal !== undefined) throw refusal;
+  if (refusal !== undefined && !signal.aborted) throw refusal;
   return fed;
 }

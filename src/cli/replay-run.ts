@@ -1,8 +1,8 @@
 /** One replay from the first batch to the report: feed, wait until the server has followed, ask what became of it. */
 import type { Producer } from '../bus/producer.ts';
-import type { Clients } from '../client/client.ts';
 import type { Clock } from '../clock.ts';
-import type { BatchEncoder } from './batches.ts';
+import { type BatchOptions, createBatchEncoder } from './batches.ts';
+import type { ServerLink } from './endpoint.ts';
 import { CliFailure, unusable } from './failure.ts';
 import { summarizeMaps } from './maps-summary.ts';
 import type { Progress } from './progress.ts';
@@ -11,15 +11,14 @@ import { feedRecording } from './replay-feed.ts';
 import { levelChanges, type ReplayReport, withDigest } from './report.ts';
 import { writeScores } from './scores.ts';
 import { untilFolded, untilLookedAt, untilMapped } from './settling.ts';
-import { accountOf, difference, ingestReport, type StreamName } from './stream-account.ts';
+import { accountOf, difference, ingestReport, nextEpoch } from './stream-account.ts';
 
 export interface ReplayRun {
   readonly recording: Recording;
-  readonly encoder: BatchEncoder;
-  readonly stream: StreamName;
+  readonly batches: Omit<BatchOptions, 'epoch'>;
   readonly rate: number;
   readonly producer: Producer;
-  readonly clients: Clients;
+  readonly link: ServerLink;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly progress: Progress;
@@ -31,13 +30,15 @@ export interface ReplayRun {
 
 /** Runs a replay. Throws a CliFailure when it was interrupted, when there is no sample, or when the server is stuck. */
 export async function feedAndReport(run: ReplayRun): Promise<ReplayReport> {
-  const { recording, clients, clock, signal, progress } = run;
-  const stream = { domain: run.stream.domain, cluster: run.stream.cluster };
-  const settling = { clients, stream, clock, signal };
-  const before = await ingestReport(clients, stream);
+  const { recording, batches, link, clock, signal, progress } = run;
+  const stream = { domain: batches.domain, cluster: batches.cluster };
+  const settling = { link, stream, clock, signal };
+  const before = await ingestReport(link.clients, stream);
+  const epoch = await nextEpoch(link.clients, stream, batches.sourceId, clock.nowMs());
 
   const fed = await feedRecording({
     ...run,
+    encoder: createBatchEncoder({ ...batches, epoch }),
     onInstant: ({ samples, newestMs }) =>
       progress.show(() => {
         const percent = (100 * run.progressOf()).toFixed(0).padStart(3);
@@ -52,6 +53,7 @@ export async function feedAndReport(run: ReplayRun): Promise<ReplayReport> {
   const after = await untilFolded(settling, fed.lastSequence);
   await untilMapped(settling, fed.newestMs);
   await untilLookedAt(settling);
+  const { clients } = link;
 
   const { observedStartsMs, ...maps } = await summarizeMaps(clients, stream);
   if (run.scores !== undefined) {

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { describeError } from '../errors.ts';
 import { MetricKind } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { type BatchOptions, createBatchEncoder } from './batches.ts';
+import type { BatchOptions } from './batches.ts';
 import { defineCommand, type Given, type Terminal } from './command.ts';
 import { openCsv } from './csv.ts';
 import { type Endpoint, endpointOf } from './endpoint.ts';
@@ -58,7 +58,7 @@ export const replay = defineCommand({
   ],
   async run(given, [path], terminal) {
     const rate = readRate('rate', given.rate ?? 'max');
-    const batches = batchOptions(given, path!, terminal.clock.nowMs());
+    const batches = batchOptions(given, path!);
     for (const target of [given.report, given.scores]) if (target !== undefined) checkWritable(target);
     const file = await openCsv(path!);
     try {
@@ -84,13 +84,13 @@ export const replay = defineCommand({
 
 interface Run {
   readonly recording: Recording;
-  readonly batches: BatchOptions;
+  readonly batches: Omit<BatchOptions, 'epoch'>;
   readonly rate: number;
   readonly progressOf: () => number;
   readonly scores: string | undefined;
 }
 
-function batchOptions(given: Given<typeof replayOptions>, path: string, nowMs: number): BatchOptions {
+function batchOptions(given: Given<typeof replayOptions>, path: string): Omit<BatchOptions, 'epoch'> {
   const cluster = basename(path)
     .replace(/\.gz$/, '')
     .replace(/\.csv$/, '');
@@ -98,7 +98,6 @@ function batchOptions(given: Given<typeof replayOptions>, path: string, nowMs: n
     domain: readName('domain', given.domain ?? 'replay', TOKEN),
     cluster: readName('cluster', given.cluster ?? clusterName(cluster), TOKEN),
     sourceId: 'replay',
-    epoch: Math.floor(nowMs / 1_000),
     units: readPairs('unit', given.unit),
     kinds: new Map([...readPairs('kind', given.kind)].map(([metric, kind]) => [metric, readKind(kind)])),
   };
@@ -149,23 +148,13 @@ async function withServer<Result>(
 async function execute(run: Run, endpoint: Endpoint, terminal: Terminal): Promise<ReplayReport> {
   const { clock, signal } = terminal;
   const progress = createProgress(terminal);
+  const link = endpoint.connect();
   const producer = await endpoint.produce();
-  const clients = endpoint.connect();
   try {
-    const encoder = createBatchEncoder(run.batches);
-    return await feedAndReport({
-      ...run,
-      encoder,
-      stream: run.batches,
-      producer,
-      clients,
-      clock,
-      signal,
-      progress,
-    });
+    return await feedAndReport({ ...run, producer, link, clock, signal, progress });
   } finally {
     progress.end();
-    clients.close();
+    link.close();
     await producer.close();
   }
 }

@@ -2,7 +2,6 @@
  * Writes how unusual every node was in every window, as CSV: `window_end,node,energy,surprise,score,top_metrics`. The
  * explanations come window by window from the server, several asked for at once, and are written in order of time.
  */
-
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
@@ -17,9 +16,13 @@ const CONCURRENCY = 32;
 const TOP_METRICS = 10;
 const HEADER = 'window_end,node,energy,surprise,score,top_metrics\n';
 
-/** In [0, 1) and rising with surprise; of a map's most surprising node it is the map's score. */
+/** Beyond it s / (1 + s) is 1 in a double. */
+const SURPRISE_MAX = 1e15;
+
+/** s / (1 + s): in [0, 1) and rising with surprise; of a map's most surprising node it is the map's score. */
 export function scoreOf(surprise: number): number {
-  return surprise / (1 + surprise);
+  const bounded = Math.min(SURPRISE_MAX, surprise);
+  return bounded / (1 + bounded);
 }
 
 /** Rows of one window, its nodes in order of their names. */

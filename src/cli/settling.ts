@@ -3,9 +3,10 @@
  * at its load. Waiting goes on as long as there is progress; a server that is away for a while is waited for too.
  */
 import { timestampMs } from '@bufbuild/protobuf/wkt';
-import { type Clients, RpcError } from '../client/client.ts';
+import { RpcError } from '../client/client.ts';
 import { type Clock, delay } from '../clock.ts';
 import type { GetIngestReportResponse } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import type { ServerLink } from './endpoint.ts';
 import { CliFailure } from './failure.ts';
 import { ingestReport, type StreamName } from './stream-account.ts';
 
@@ -16,7 +17,7 @@ const STUCK_MS = 60_000;
 const QUIET_MS = 3_000;
 
 export interface Settling {
-  readonly clients: Clients;
+  readonly link: ServerLink;
   readonly stream: StreamName;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -27,7 +28,7 @@ type Look<Result> = { readonly found: Result } | { readonly progress: string };
 
 /** Repeats `look` until it finds. `quiet` answers in its place when nothing has changed for 3 s. */
 async function until<Result>(
-  { clock, signal }: Settling,
+  { link, clock, signal }: Settling,
   what: string,
   look: () => Promise<Look<Result>>,
   quiet?: () => Result,
@@ -36,8 +37,9 @@ async function until<Result>(
   let changedMs = clock.monotonicMs();
   for (;;) {
     const seen = await look().catch((error: unknown): Look<Result> => {
-      if (error instanceof RpcError && error.code === 'UNAVAILABLE') return { progress: 'away' };
-      throw error;
+      if (!(error instanceof RpcError) || error.code !== 'UNAVAILABLE') throw error;
+      link.refresh();
+      return { progress: 'away' };
     });
     if ('found' in seen) return seen.found;
     if (signal.aborted) throw new CliFailure(1, `interrupted while waiting for ${what}`);
@@ -54,7 +56,7 @@ async function until<Result>(
 /** Resolves with the report once the server has judged everything up to a place in the broker's stream. */
 export function untilFolded(settling: Settling, sequence: number): Promise<GetIngestReportResponse> {
   return until(settling, 'the telemetry to be judged', async () => {
-    const report = await ingestReport(settling.clients, settling.stream);
+    const report = await ingestReport(settling.link.clients, settling.stream);
     const place = Number(report?.brokerSequence ?? 0n);
     return report && place >= sequence ? { found: report } : { progress: String(place) };
   });
@@ -69,9 +71,9 @@ export function untilMapped(settling: Settling, newestMs: number): Promise<void>
   return until(settling, 'the maps', look, () => undefined);
 }
 
-async function latestMapEndMs({ clients, stream }: Settling): Promise<number> {
+async function latestMapEndMs({ link, stream }: Settling): Promise<number> {
   try {
-    const { map } = await clients.energy.getMap({ stream });
+    const { map } = await link.clients.energy.getMap({ stream });
     return map?.end ? timestampMs(map.end) : 0;
   } catch (error) {
     if (error instanceof RpcError && error.code === 'NOT_FOUND') return 0;
@@ -81,9 +83,9 @@ async function latestMapEndMs({ clients, stream }: Settling): Promise<number> {
 
 /** Resolves once resilience has seen the end of the stream. */
 export function untilLookedAt(settling: Settling): Promise<void> {
-  const { clients, stream } = settling;
+  const { link, stream } = settling;
   const look = async (): Promise<Look<void>> => {
-    const { health } = await clients.resilience.getHealth({});
+    const { health } = await link.clients.resilience.getHealth({});
     const cell = health?.cells.find(
       (one) => one.cell?.domain === stream.domain && one.cell.cluster === stream.cluster,
     );

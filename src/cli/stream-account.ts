@@ -74,3 +74,25 @@ export async function ingestReport(
     throw error;
   }
 }
+
+/**
+ * An epoch greater than all the stream knows of a source: the seconds since 1970, or one more than the greatest where
+ * two runs begin within a second.
+ */
+export async function nextEpoch(
+  clients: Clients,
+  stream: StreamName,
+  sourceId: string,
+  nowMs: number,
+): Promise<number> {
+  let epoch = Math.floor(nowMs / 1_000);
+  let pageToken = '';
+  do {
+    const page = await clients.telemetry.listSources({ stream, page: { pageSize: 500, pageToken } });
+    for (const source of page.sources) {
+      if (source.sourceId === sourceId) epoch = Math.max(epoch, source.epoch + 1);
+    }
+    pageToken = page.nextPageToken;
+  } while (pageToken !== '');
+  return epoch;
+}

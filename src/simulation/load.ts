@@ -23,18 +23,17 @@ export interface Crisis {
 const HEIGHT_MS_MIN = 180_000;
 
 /**
- * A crisis halfway through a span: it drifts in from 0.3 of it, stands for a tenth (at least 3 minutes) around the
- * middle, and is over at 0.7, or as much later as the least height asks for.
+ * A crisis halfway through a span: it drifts in over a quarter of it, stands for a tenth (at least 3 minutes) around
+ * the middle, and recedes over another tenth.
  */
 export function crisisWithin(startMs: number, durationMs: number): Crisis {
   const middleMs = startMs + durationMs / 2;
   const halfHeightMs = Math.max(durationMs * 0.05, HEIGHT_MS_MIN / 2);
-  const flankMs = durationMs * 0.15;
   return {
-    driftMs: middleMs - halfHeightMs - flankMs,
+    driftMs: middleMs - halfHeightMs - durationMs * 0.25,
     heightMs: middleMs - halfHeightMs,
     easeMs: middleMs + halfHeightMs,
-    calmMs: middleMs + halfHeightMs + flankMs,
+    calmMs: middleMs + halfHeightMs + durationMs * 0.1,
   };
 }
 
