@@ -9,6 +9,7 @@ import { connectProducer, type Producer } from '../../src/bus/producer.ts';
 import { TELEMETRY_FILTER, telemetrySubject } from '../../src/bus/topics.ts';
 import { createLogger } from '../../src/observability.ts';
 import { systemSecrets } from '../../src/secrets.ts';
+import { until } from '../support/broker.ts';
 
 const STREAM = 'TELEMETRY';
 const subject = telemetrySubject('lab', 'west', 'n1');
@@ -99,6 +100,15 @@ describe('a producer', () => {
     }
     await Promise.all(sent);
     expect(broker.restarts()).toBeGreaterThan(0);
+    // The test's own connection has to come back as well before it can look.
+    await until(
+      () =>
+        streams.streams.info(STREAM).then(
+          () => true,
+          () => false,
+        ),
+      30_000,
+    );
     const seen = new Set<number>();
     const firsts: number[] = [];
     for (const n of await stored()) {
