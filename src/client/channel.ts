@@ -81,6 +81,14 @@ export interface Channel {
 /** Largest reply taken, bytes: a map of 1024 x 1024 with its slope and weights. */
 const RECEIVE_BYTES_MAX = 64 * 1024 * 1024;
 
+/** What the four kinds of call share. */
+interface Link {
+  readonly connection: grpc.Client;
+  metadata(call: CallOptions | undefined): grpc.Metadata;
+  /** Deadline of a stream: only where the caller gives one. */
+  streamOptions(call: CallOptions | undefined): grpc.CallOptions;
+}
+
 /** Opens nothing yet: the first call connects. Throws when a TLS file cannot be read. */
 export function openChannel(options: ChannelOptions): Channel {
   const clock = options.clock ?? systemClock;
@@ -91,39 +99,23 @@ export function openChannel(options: ChannelOptions): Channel {
     'grpc.max_receive_message_length': RECEIVE_BYTES_MAX,
     'grpc.keepalive_time_ms': 60_000,
   });
-  const metadataOf = (call: CallOptions | undefined) => {
-    const metadata = new grpc.Metadata();
-    if (options.token) metadata.set('authorization', `Bearer ${options.token}`);
-    for (const [name, value] of Object.entries(call?.headers ?? {})) metadata.set(name, value);
-    return metadata;
+  const link: Link = {
+    connection,
+    metadata(call) {
+      const metadata = new grpc.Metadata();
+      if (options.token) metadata.set('authorization', `Bearer ${options.token}`);
+      for (const [name, value] of Object.entries(call?.headers ?? {})) metadata.set(name, value);
+      return metadata;
+    },
+    streamOptions: (call) =>
+      call?.timeoutMs === undefined ? {} : { deadline: clock.nowMs() + call.timeoutMs },
   };
-  const streamOptions = (call: CallOptions | undefined): grpc.CallOptions =>
-    call?.timeoutMs === undefined ? {} : { deadline: clock.nowMs() + call.timeoutMs };
-
   return {
     address: options.address,
-    unary<I extends DescMessage, O extends DescMessage>(
-      method: DescMethodUnary<I, O>,
-      init: MessageInitShape<I>,
-      call?: CallOptions,
-    ) {
+    unary(method, init, call) {
       const request = create(method.input, init);
       const deadlineMs = clock.nowMs() + (call?.timeoutMs ?? timeoutMs);
-      const { path, encode, decode } = wire(method);
-      const once = () =>
-        new Promise<MessageShape<O>>((resolve, reject) => {
-          const started = connection.makeUnaryRequest(
-            path,
-            encode,
-            decode,
-            request,
-            metadataOf(call),
-            { deadline: deadlineMs },
-            settle(resolve, reject, () => release()),
-          );
-          const release = cancelOnAbort(started, call?.signal);
-        });
-      return withRetries(once, {
+      return withRetries(() => unaryOnce(link, method, request, deadlineMs, call), {
         repeatable: isRepeatable(method, request),
         retry,
         random,
@@ -132,60 +124,86 @@ export function openChannel(options: ChannelOptions): Channel {
         signal: call?.signal,
       });
     },
-    serverStream(method, init, call) {
-      const { path, encode, decode } = wire(method);
-      const request = create(method.input, init);
-      return received(
-        () =>
-          connection.makeServerStreamRequest(
-            path,
-            encode,
-            decode,
-            request,
-            metadataOf(call),
-            streamOptions(call),
-          ),
-        call?.signal,
-      );
-    },
-    clientStream<I extends DescMessage, O extends DescMessage>(
-      method: DescMethodClientStreaming<I, O>,
-      requests: AsyncIterable<MessageInitShape<I>>,
-      call?: CallOptions,
-    ) {
-      const { path, encode, decode } = wire(method);
-      return new Promise<MessageShape<O>>((resolve, reject) => {
-        const started = connection.makeClientStreamRequest(
-          path,
-          encode,
-          decode,
-          metadataOf(call),
-          streamOptions(call),
-          settle(resolve, reject, () => release()),
-        );
-        const release = cancelOnAbort(started, call?.signal);
-        send(started, method.input, requests).catch((error: unknown) => {
-          reject(error);
-          started.cancel();
-        });
-      });
-    },
-    bidiStream(method, requests, call) {
-      const { path, encode, decode } = wire(method);
-      return received(() => {
-        const started = connection.makeBidiStreamRequest(
-          path,
-          encode,
-          decode,
-          metadataOf(call),
-          streamOptions(call),
-        );
-        send(started, method.input, requests).catch((error: unknown) => started.destroy(error as Error));
-        return started;
-      }, call?.signal);
-    },
+    serverStream: (method, init, call) => serverStream(link, method, init, call),
+    clientStream: (method, requests, call) => clientStream(link, method, requests, call),
+    bidiStream: (method, requests, call) => bidiStream(link, method, requests, call),
     close: () => connection.close(),
   };
+}
+
+function unaryOnce<I extends DescMessage, O extends DescMessage>(
+  { connection, metadata }: Link,
+  method: DescMethodUnary<I, O>,
+  request: MessageShape<I>,
+  deadlineMs: number,
+  call: CallOptions | undefined,
+): Promise<MessageShape<O>> {
+  const { path, encode, decode } = wire(method);
+  const options = { deadline: deadlineMs };
+  return answered<MessageShape<O>>(
+    (settled) => connection.makeUnaryRequest(path, encode, decode, request, metadata(call), options, settled),
+    call?.signal,
+  );
+}
+
+function serverStream<I extends DescMessage, O extends DescMessage>(
+  { connection, metadata, streamOptions }: Link,
+  method: DescMethodServerStreaming<I, O>,
+  init: MessageInitShape<I>,
+  call: CallOptions | undefined,
+): AsyncIterable<MessageShape<O>> {
+  const { path, encode, decode } = wire(method);
+  const request = create(method.input, init);
+  return received(
+    () =>
+      connection.makeServerStreamRequest(path, encode, decode, request, metadata(call), streamOptions(call)),
+    call?.signal,
+  );
+}
+
+function clientStream<I extends DescMessage, O extends DescMessage>(
+  { connection, metadata, streamOptions }: Link,
+  method: DescMethodClientStreaming<I, O>,
+  requests: AsyncIterable<MessageInitShape<I>>,
+  call: CallOptions | undefined,
+): Promise<MessageShape<O>> {
+  const { path, encode, decode } = wire(method);
+  return answered<MessageShape<O>>((settled, fail) => {
+    const options = streamOptions(call);
+    const started = connection.makeClientStreamRequest(
+      path,
+      encode,
+      decode,
+      metadata(call),
+      options,
+      settled,
+    );
+    send(started, method.input, requests).catch((error: unknown) => {
+      fail(error);
+      started.cancel();
+    });
+    return started;
+  }, call?.signal);
+}
+
+function bidiStream<I extends DescMessage, O extends DescMessage>(
+  { connection, metadata, streamOptions }: Link,
+  method: DescMethodBiDiStreaming<I, O>,
+  requests: AsyncIterable<MessageInitShape<I>>,
+  call: CallOptions | undefined,
+): AsyncIterable<MessageShape<O>> {
+  const { path, encode, decode } = wire(method);
+  return received(() => {
+    const started = connection.makeBidiStreamRequest(
+      path,
+      encode,
+      decode,
+      metadata(call),
+      streamOptions(call),
+    );
+    send(started, method.input, requests).catch((error: unknown) => started.destroy(error as Error));
+    return started;
+  }, call?.signal);
 }
 
 function channelCredentials(tls: ChannelOptions['tls']): grpc.ChannelCredentials {
@@ -208,17 +226,23 @@ function wire<I extends DescMessage, O extends DescMessage>(
   };
 }
 
-function settle<Reply>(
-  resolve: (reply: Reply) => void,
-  reject: (error: unknown) => void,
-  release: () => void,
-): grpc.requestCallback<Reply> {
-  return (error, reply) => {
-    release();
-    if (error) reject(decodeError(error));
-    else if (reply === undefined) reject(new Error('the call ended without a reply'));
-    else resolve(reply);
-  };
+/**
+ * The one reply of a call, which is started here and cancelled when the signal aborts. `fail` rejects with the caller's
+ * own error.
+ */
+function answered<Reply>(
+  start: (settled: grpc.requestCallback<Reply>, fail: (error: unknown) => void) => { cancel(): void },
+  signal: AbortSignal | undefined,
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const started = start((error, reply) => {
+      release();
+      if (error) reject(decodeError(error));
+      else if (reply === undefined) reject(new Error('the call ended without a reply'));
+      else resolve(reply);
+    }, reject);
+    const release = cancelOnAbort(started, signal);
+  });
 }
 
 /** Cancels a call when the signal aborts; returns what undoes that. */

@@ -103,13 +103,6 @@ export function createHealth(deps: HealthDeps): HealthState {
     }
   };
   const isStale = () => clock.monotonicMs() - refreshedMs > STALE_MS;
-  const serviceOf = (request: Buffer): string => {
-    try {
-      return fromBinary(HealthCheckRequestSchema, request).service;
-    } catch (cause) {
-      throw edgeError('MALFORMED', { type: HealthCheckRequestSchema.typeName }, { cause });
-    }
-  };
 
   const check = (request: Buffer, call: EdgeCall): Buffer => {
     const entry = byRequest.get(request.toString('latin1')) ?? entries.get(serviceOf(request));
@@ -126,33 +119,15 @@ export function createHealth(deps: HealthDeps): HealthState {
     let last: Buffer | undefined;
     while (!call.signal.aborted) {
       const reply = entries.get(service)?.reply ?? UNKNOWN;
-      if (reply === last) await nextChange(call.signal);
+      if (reply === last) await nextChange(watchers, call.signal);
       else yield reply;
       last = reply;
     }
   }
-  const nextChange = (signal: AbortSignal) =>
-    new Promise<void>((resolve) => {
-      const done = () => {
-        watchers.delete(done);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      watchers.add(done);
-      signal.addEventListener('abort', done);
-    });
 
   refresh();
-  metrics.gauge('homeostat_service_serving', 'Whether a service serves; 1 or 0.', ['service', 'reason'], () =>
-    [...entries.values()].map(({ service, serving, reasons }) => ({
-      value: serving ? 1 : 0,
-      labels: { service, reason: reasons[0] ?? '' },
-    })),
-  );
   const ageMs = () => clock.monotonicMs() - refreshedMs;
-  metrics.gauge('homeostat_health_age_seconds', 'Age of the health snapshot.', [], () => [
-    { value: ageMs() / 1000 },
-  ]);
+  exportHealth(metrics, entries, ageMs);
   return {
     binding: { service: Health, handlers: { check, watch } },
     services: () => [...entries.values()],
@@ -170,6 +145,40 @@ export function createHealth(deps: HealthDeps): HealthState {
       timer?.cancel();
     },
   };
+}
+
+/** Service a request asks about. */
+function serviceOf(request: Buffer): string {
+  try {
+    return fromBinary(HealthCheckRequestSchema, request).service;
+  } catch (cause) {
+    throw edgeError('MALFORMED', { type: HealthCheckRequestSchema.typeName }, { cause });
+  }
+}
+
+/** Resolves at the next change, or when the signal aborts. */
+function nextChange(watchers: Set<() => void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      watchers.delete(done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    watchers.add(done);
+    signal.addEventListener('abort', done);
+  });
+}
+
+function exportHealth(metrics: Metrics, entries: ReadonlyMap<string, Entry>, ageMs: () => number): void {
+  metrics.gauge('homeostat_service_serving', 'Whether a service serves; 1 or 0.', ['service', 'reason'], () =>
+    [...entries.values()].map(({ service, serving, reasons }) => ({
+      value: serving ? 1 : 0,
+      labels: { service, reason: reasons[0] ?? '' },
+    })),
+  );
+  metrics.gauge('homeostat_health_age_seconds', 'Age of the health snapshot.', [], () => [
+    { value: ageMs() / 1000 },
+  ]);
 }
 
 /** Replies are compared by identity, so there is one of each kind. */
