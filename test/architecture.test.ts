@@ -107,7 +107,9 @@ const domainStaysPure: Rule = (source) => {
       if (one.target === 'src/errors.ts' || one.target === 'src/units.ts') return false;
       if (one.target === 'src/clock.ts' || one.target === 'src/random.ts') return !one.typeOnly;
       return (
-        areaOf(one.target) !== 'gen' && !one.target.startsWith('@bufbuild/protobuf') && one.target !== 'node:crypto'
+        areaOf(one.target) !== 'gen' &&
+        !one.target.startsWith('@bufbuild/protobuf') &&
+        one.target !== 'node:crypto'
       );
     })
     .map((one) => `domain file imports ${one.target}`);
