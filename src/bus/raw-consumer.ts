@@ -86,6 +86,7 @@ class TelemetryConsumer implements RawConsumer {
   /** Creation time of the stream that the sequences belong to, and whether it is written down. */
   #created: string | undefined;
   #identitySaved = false;
+  #saving: Promise<void> | undefined;
   #last: number;
   #acknowledged: number;
   #expectedOrder = 1;
@@ -128,7 +129,8 @@ class TelemetryConsumer implements RawConsumer {
     this.#acknowledged = sequence;
     const subject = this.#acks.take(sequence);
     if (subject !== undefined) this.#wire?.publish(subject, '+ACK');
-    if (!this.#identitySaved && this.#created !== undefined) void this.#saveIdentity(this.#created);
+    // Only now: a crash before it reads the new stream again (duplicates), never past what was not read (loss).
+    if (!this.#identitySaved && this.#created !== undefined) this.#saving = this.#saveIdentity(this.#created);
     this.#ask();
   }
 
@@ -151,7 +153,7 @@ class TelemetryConsumer implements RawConsumer {
     this.#stopping.abort();
     for (const cleanup of this.#cleanups) cleanup();
     this.#detach();
-    await this.#attaching;
+    await Promise.all([this.#attaching, this.#saving]);
   }
 
   #detach(): void {
