@@ -70,6 +70,8 @@ export function createMapIngest(deps: IngestDeps): MapIngest {
       for (const part of batch) {
         if (!part.stream || !part.start || !part.end)
           throw new TypeError('a closed window names its stream, start and end');
+        // A window of nobody only carries the end of its stream; there is nothing to map.
+        if (part.parts === 1 && part.nodes.length === 0) continue;
         const { domain, cluster } = part.stream;
         const key = streamKey({ domain, cluster });
         const group = byStream.get(key) ?? { stream: { domain, cluster }, parts: [] };
