@@ -11,7 +11,7 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Bus, RawConsumer } from '../src/bus/bus.ts';
 import { busMigrations, openBus } from '../src/bus/open.ts';
 import { telemetrySubject } from '../src/bus/topics.ts';
-import { delay, systemClock as clock } from '../src/clock.ts';
+import { systemClock as clock, delay } from '../src/clock.ts';
 import { MetricKind, TelemetryBatchSchema } from '../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { createLogger, createMetrics } from '../src/observability.ts';
 import { openStore } from '../src/store/open.ts';
@@ -21,8 +21,11 @@ import { type Bench, type BenchOptions, type BenchRow, runPairs } from './harnes
 
 const NODES = 100;
 const METRICS = ['cpu', 'memory', 'network', 'disk', 'power'];
-/** Event time between two messages, so that windows of 10 s close a hundred times per million. */
-const MESSAGE_INTERVAL_MS = 1;
+/** Event time from a sample of a node and metric to the next. */
+const SAMPLE_INTERVAL_MS = 20;
+/** Event time between two messages: that of single samples, and of batches, which follow each other without a gap. */
+const SINGLE_INTERVAL_MS = 1;
+const BATCH_INTERVAL_MS = 20;
 const START_MS = Date.UTC(2026, 0, 1);
 const BATCH_SAMPLES = 500;
 /** Messages stored per second asked for, up to a million; a run goes over them as often as it needs. */
@@ -100,10 +103,10 @@ function encode(i: number, node: string, sampleCount: number): Uint8Array {
       domain: 'lab',
       cluster: 'west',
       node,
-      baseTime: timestampFromMs(START_MS + i * MESSAGE_INTERVAL_MS * sampleCount ** 0.5),
+      baseTime: timestampFromMs(START_MS + i * (sampleCount === 1 ? SINGLE_INTERVAL_MS : BATCH_INTERVAL_MS)),
       metrics: names.map((name) => ({ name, unit: '1', kind: MetricKind.GAUGE })),
       metricIndex: samples.map((sample) => sample % names.length),
-      offsetMs: samples.map((sample) => Math.floor(sample / names.length) * 20),
+      offsetMs: samples.map((sample) => Math.floor(sample / names.length) * SAMPLE_INTERVAL_MS),
       values: samples.map((sample) => Math.sin(i + sample)),
     }),
   );

@@ -89,7 +89,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
         clock,
         logger,
         silenceMs,
-        streams: () => (ingest.lag() === 0 ? (ingest.fold?.streams.values() ?? []) : []),
+        streams: () => ingest.caughtUp(),
       });
       const prune = clock.every(config.pruneIntervalMs, () => {
         table.pruneSummaries(clock.nowMs() - config.summaryRetentionMs).catch((error: unknown) => {
@@ -159,9 +159,12 @@ function exportMetrics(metrics: Metrics, ingest: Ingest, silenceMessages: () => 
   metrics.counter('homeostat_telemetry_windows_closed_total', 'Windows closed.', [], () => [
     { value: streams().reduce((sum, stream) => sum + stream.head.windowsClosed, 0) },
   ]);
-  metrics.counter('homeostat_telemetry_silence_messages_total', 'Messages published about silence.', [], () => [
-    { value: silenceMessages() },
-  ]);
+  metrics.counter(
+    'homeostat_telemetry_silence_messages_total',
+    'Messages published about silence.',
+    [],
+    () => [{ value: silenceMessages() }],
+  );
   metrics.counter(
     'homeostat_telemetry_alarms_total',
     'Places in the broker that changed, and restarts of the fold, by kind.',

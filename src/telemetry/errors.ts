@@ -1,7 +1,10 @@
 /** The reasons telemetry can give; the values of `homeostat.telemetry.v1.ErrorReason`. */
-import { defineErrors, type FieldViolation, fieldError, fieldInvalid, reason } from '../errors.ts';
+import { AppError, defineErrors, type FieldViolation, fieldError, fieldInvalid, reason } from '../errors.ts';
 
 const DOMAIN = 'homeostat.telemetry';
+
+/** When to try a broker again that does not say. */
+const RETRY_AFTER_MS = 1_000;
 
 export const telemetryError = defineErrors(DOMAIN, {
   FIELD_INVALID: fieldInvalid,
@@ -26,4 +29,14 @@ export const telemetryError = defineErrors(DOMAIN, {
 /** FIELD_INVALID naming the broken fields. */
 export function fieldsInvalid(violations: readonly FieldViolation[]) {
   return fieldError(DOMAIN, violations);
+}
+
+/** The refusals of the broker in telemetry's own words; anything else as it is. */
+export function brokerRefusal(error: unknown): unknown {
+  if (!(error instanceof AppError) || error.reason !== 'BROKER_DOWN') return error;
+  return telemetryError(
+    'BROKER_DOWN',
+    {},
+    { retryAfterMs: error.retryAfterMs ?? RETRY_AFTER_MS, cause: error },
+  );
 }

@@ -9,11 +9,11 @@ import { decodeToken } from '../bus/topics.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { describeError } from '../errors.ts';
 import type { Logger } from '../observability.ts';
-import { CommitLoop } from './commit.ts';
 import { restoreStream } from './fold/checkpoint.ts';
+import { CommitLoop } from './fold/commit.ts';
 import { TelemetryFold } from './fold/fold.ts';
-import type { Place } from './fold/route.ts';
-import type { FoldSettings } from './fold/stream.ts';
+import type { FoldSettings, StreamFold } from './fold/stream.ts';
+import type { Place } from './message/route.ts';
 import { SILENCE_NODE } from './silence.ts';
 import type { TelemetryStore } from './store.ts';
 
@@ -96,13 +96,23 @@ export class Ingest {
     return this.life?.consumer?.lag() ?? 0;
   }
 
+  /** Streams that have been folded up to the broker's end; none while messages of them may be unread. */
+  caughtUp(): Iterable<StreamFold> {
+    const { life } = this;
+    return life?.consumer !== undefined && life.consumer.lag() === 0 ? life.fold.streams.values() : [];
+  }
+
   /** Commits and failed attempts of the present life. */
   commitCounts(): { readonly commits: number; readonly failures: number } {
     return { commits: this.life?.loop.commits ?? 0, failures: this.life?.loop.failures ?? 0 };
   }
 
   /** Configures a stream from its next window on; resolves once that is committed. Older versions change nothing. */
-  async configure(key: { domain: string; cluster: string }, version: number, config: WindowConfig): Promise<void> {
+  async configure(
+    key: { domain: string; cluster: string },
+    version: number,
+    config: WindowConfig,
+  ): Promise<void> {
     if (this.life === undefined) throw new Error('the fold of telemetry is not running');
     const { fold, loop } = this.life;
     const stream = fold.stream(key.domain, key.cluster);
@@ -170,10 +180,10 @@ export class Ingest {
       this.fault(life, error, message.sequence);
       return;
     }
-    const aheadBy = fold.lastSequence - loop.committed.sequence;
-    if (fold.windowsClosed > 0 || aheadBy % COMMIT_MESSAGES === 0) loop.request();
+    if (fold.windowsClosed > 0) loop.request();
+    if (fold.lastSequence - loop.taken >= COMMIT_MESSAGES) loop.request(true);
     if (
-      aheadBy < UNCOMMITTED_MAX &&
+      fold.lastSequence - loop.committed.sequence < UNCOMMITTED_MAX &&
       fold.deadLetterBytes < DEAD_LETTER_BYTES_MAX &&
       fold.windowsClosed < WINDOWS_WAITING_MAX
     )

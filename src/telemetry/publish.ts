@@ -14,6 +14,8 @@ import {
   WindowClosedSchema,
 } from '../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
 import type { Tx } from '../store/store.ts';
+import type { GapFound } from './fold/stream.ts';
+import { countsToProto } from './report.ts';
 import {
   type ClosedWindow,
   SUMMARY,
@@ -27,9 +29,7 @@ import {
   SUMMARY_METRIC,
   SUMMARY_MIN,
   SUMMARY_NODE,
-} from './fold/closing.ts';
-import type { GapFound } from './fold/stream.ts';
-import { countsToProto } from './report.ts';
+} from './window/closing.ts';
 
 /** Most bytes of one part; half of what a broker takes by default. */
 export const PART_BYTES_MAX = 512 * 1024;

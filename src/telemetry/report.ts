@@ -8,7 +8,15 @@ import {
   type IngestCounts,
   IngestCountsSchema,
 } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { ACCEPTED, DUPLICATE, LATE, offered, REJECT_REASONS, reasonName, rejectedFor } from './fold/counts.ts';
+import {
+  ACCEPTED,
+  DUPLICATE,
+  LATE,
+  offered,
+  REJECT_REASONS,
+  reasonName,
+  rejectedFor,
+} from './fold/counts.ts';
 
 /** Counts as the contract writes them; reasons without any are left out. */
 export function countsToProto(counts: ArrayLike<number>): IngestCounts {

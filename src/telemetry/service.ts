@@ -21,13 +21,13 @@ import { type ServiceBinding, serviceBinding } from '../rpc/handler.ts';
 import { fieldsInvalid, telemetryError } from './errors.ts';
 import { parseHead, readRuns } from './fold/checkpoint.ts';
 import { addCounts, createCounts, offered } from './fold/counts.ts';
-import type { SourceRun } from './fold/source.ts';
-import { LIVE_WITHIN_MS } from './fold/watermark.ts';
 import { type Ingest, placeOf } from './ingest.ts';
 import { countsToProto } from './report.ts';
+import type { SourceRun } from './source/source.ts';
 import type { StoredCheckpoint, StreamKey, TelemetryStore } from './store.ts';
 import { createSubmit } from './submit-service.ts';
 import { watchStream } from './watch.ts';
+import { LIVE_WITHIN_MS } from './window/watermark.ts';
 
 const PAGE_SIZE = 50;
 /** Checkpoints read at a time while listing sources. */
@@ -72,7 +72,8 @@ async function reportOf(
     addCounts(messages, head.messagesPending);
     addCounts(samples, head.samplesPending);
   }
-  if (!stored || !head || offered(messages) === 0) throw telemetryError('STREAM_NOT_FOUND', { domain, cluster });
+  if (!stored || !head || offered(messages) === 0)
+    throw telemetryError('STREAM_NOT_FOUND', { domain, cluster });
   let windowsClosed = head.windowsClosed;
   if (range !== undefined) {
     const startMs = range.start ? timestampMs(range.start) : Number.MIN_SAFE_INTEGER;
@@ -185,7 +186,11 @@ function parseSourceToken(page: Page | undefined): SourcePlace | undefined {
   if (!page?.pageToken) return undefined;
   try {
     const place: unknown = JSON.parse(Buffer.from(page.pageToken, 'base64url').toString());
-    if (Array.isArray(place) && place.length === 4 && place.slice(0, 3).every((part) => typeof part === 'string'))
+    if (
+      Array.isArray(place) &&
+      place.length === 4 &&
+      place.slice(0, 3).every((part) => typeof part === 'string')
+    )
       return [place[0], place[1], place[2], Number(place[3])];
   } catch {
     // Not a token of ours; refused below.

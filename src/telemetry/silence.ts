@@ -63,7 +63,8 @@ export function startSilenceWatch(deps: SilenceDeps): SilenceWatch {
       () => {
         published++;
       },
-      (error) => logger.warn({ domain, cluster, error: describeError(error) }, 'silence could not be published'),
+      (error) =>
+        logger.warn({ domain, cluster, error: describeError(error) }, 'silence could not be published'),
     );
   };
 

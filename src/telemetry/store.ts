@@ -5,13 +5,11 @@
  * broker's stream made anew, or cut back, begins another, and a checkpoint of an older one covers nothing of it.
  * Event times are milliseconds since 1970, `*_at_ms` wall milliseconds.
  */
-import { toBinary } from '@bufbuild/protobuf';
 import type { Bus } from '../bus/bus.ts';
-import { WindowClosedSchema } from '../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
 import type { Migration, Store, Tx } from '../store/store.ts';
 import type { StoredStream, StreamCapture } from './fold/checkpoint.ts';
-import type { ClosedWindow } from './fold/closing.ts';
 import { recordGap, recordWindow, windowParts } from './publish.ts';
+import type { ClosedWindow } from './window/closing.ts';
 
 interface TelemetryTables {
   telemetry_checkpoint: {
@@ -36,10 +34,10 @@ interface TelemetryTables {
     domain: string;
     cluster: string;
     start_ms: number;
-    part: number;
     end_ms: number;
     counts: string;
-    payload: Uint8Array;
+    names: string;
+    summaries: Uint8Array;
     closed_at_ms: number;
   };
   telemetry_position: { name: string; generation: number; sequence: number };
@@ -82,12 +80,12 @@ export const telemetryMigrations: readonly Migration[] = [
         .addColumn('domain', types.text, (column) => column.notNull())
         .addColumn('cluster', types.text, (column) => column.notNull())
         .addColumn('start_ms', types.integer, (column) => column.notNull())
-        .addColumn('part', types.integer, (column) => column.notNull())
         .addColumn('end_ms', types.integer, (column) => column.notNull())
         .addColumn('counts', types.text, (column) => column.notNull())
-        .addColumn('payload', types.bytes, (column) => column.notNull())
+        .addColumn('names', types.text, (column) => column.notNull())
+        .addColumn('summaries', types.bytes, (column) => column.notNull())
         .addColumn('closed_at_ms', types.integer, (column) => column.notNull())
-        .addPrimaryKeyConstraint('telemetry_summary_key', ['domain', 'cluster', 'start_ms', 'part'])
+        .addPrimaryKeyConstraint('telemetry_summary_key', ['domain', 'cluster', 'start_ms'])
         .execute();
       await schema
         .createIndex('telemetry_summary_age')
@@ -140,7 +138,7 @@ export interface TelemetryStore {
   checkpoint(key: StreamKey): Promise<StoredCheckpoint | undefined>;
   /** Checkpoints from a place on, in order of domain and cluster. */
   checkpoints(from: StreamKey, limit: number): Promise<readonly StoredCheckpoint[]>;
-  /** Hashes of a stream from a minute on. */
+  /** Hashes of a stream from a minute on, -Infinity for all. */
   content(key: StreamKey, floorMinute: number): Promise<readonly { minute: number; hashes: Float64Array }[]>;
   /** Outcomes of the windows that start in [startMs, endMs). */
   windowCounts(key: StreamKey, startMs: number, endMs: number): Promise<readonly WindowCounts[]>;
@@ -193,7 +191,7 @@ export function createTelemetryStore(store: Store, bus: Bus, nowMs: () => number
         .select(['minute', 'hashes'])
         .where('domain', '=', domain)
         .where('cluster', '=', cluster)
-        .where('minute', '>=', floorMinute)
+        .where('minute', '>=', Math.max(floorMinute, Number.MIN_SAFE_INTEGER))
         .execute();
       return rows.map(({ minute, hashes }) => ({ minute, hashes: new Float64Array(hashes.slice().buffer) }));
     },
@@ -205,7 +203,6 @@ export function createTelemetryStore(store: Store, bus: Bus, nowMs: () => number
         .where('cluster', '=', cluster)
         .where('start_ms', '>=', startMs)
         .where('start_ms', '<', endMs)
-        .where('part', '=', 0)
         .execute();
       return rows.map(({ counts }) => JSON.parse(counts) as WindowCounts);
     },
@@ -265,7 +262,7 @@ async function writeContent(tx: Tx, capture: StreamCapture, covered: Position): 
     .execute();
 }
 
-/** A window's summaries and its events. One that closed before under the same start is replaced. */
+/** A window's summaries, rows of doubles as the fold made them, and its events. */
 async function writeWindow(
   tx: Tx,
   bus: Bus,
@@ -274,22 +271,23 @@ async function writeWindow(
   nowMs: number,
 ): Promise<void> {
   const { domain, cluster } = stream;
+  const { startMs, endMs, nodes, metrics, summaries } = window;
   const counts: WindowCounts = { samples: Array.from(window.samples), messages: Array.from(window.messages) };
-  for (const message of windowParts({ domain, cluster }, window)) {
-    const row = {
-      end_ms: window.endMs,
-      counts: message.part === 0 ? JSON.stringify(counts) : '',
-      payload: toBinary(WindowClosedSchema, message),
-      closed_at_ms: nowMs,
-    };
-    await tx
-      .query<TelemetryTables>()
-      .insertInto('telemetry_summary')
-      .values({ domain, cluster, start_ms: window.startMs, part: message.part, ...row })
-      .onConflict((conflict) => conflict.columns(['domain', 'cluster', 'start_ms', 'part']).doUpdateSet(row))
-      .execute();
-    await recordWindow(bus, tx, message, window.startMs);
-  }
+  const row = {
+    end_ms: endMs,
+    counts: JSON.stringify(counts),
+    names: JSON.stringify({ nodes, metrics }),
+    summaries: new Uint8Array(summaries.buffer, summaries.byteOffset, summaries.byteLength),
+    closed_at_ms: nowMs,
+  };
+  await tx
+    .query<TelemetryTables>()
+    .insertInto('telemetry_summary')
+    .values({ domain, cluster, start_ms: startMs, ...row })
+    .onConflict((conflict) => conflict.columns(['domain', 'cluster', 'start_ms']).doUpdateSet(row))
+    .execute();
+  for (const message of windowParts({ domain, cluster }, window))
+    await recordWindow(bus, tx, message, startMs);
 }
 
 async function writePosition(tx: Tx, position: Position): Promise<void> {

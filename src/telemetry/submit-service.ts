@@ -17,7 +17,7 @@ import {
   TelemetryBatchSchema,
 } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { compileRules } from '../rpc/validate.ts';
-import { fieldsInvalid, telemetryError } from './errors.ts';
+import { brokerRefusal, fieldsInvalid, telemetryError } from './errors.ts';
 import { SILENCE_SOURCE, type TelemetryFold } from './fold/fold.ts';
 
 /** Batches of one Ingest call that may be unanswered. */
@@ -53,7 +53,10 @@ export function createSubmit({ bus, fold }: SubmitDeps): Submit {
     const { domain, cluster, node, sourceId, epoch, sequence } = batch;
     const run = fold()?.streams.get(`${domain}.${cluster}`)?.sources.find(sourceId, epoch);
     const isKnown = run?.knewAtCommit(sequence) ?? false;
-    await bus.publishTelemetry(telemetrySubject(domain, cluster, node), toBinary(TelemetryBatchSchema, batch));
+    const subject = telemetrySubject(domain, cluster, node);
+    await bus.publishTelemetry(subject, toBinary(TelemetryBatchSchema, batch)).catch((error: unknown) => {
+      throw brokerRefusal(error);
+    });
     const outcome = isKnown ? BatchOutcome.DUPLICATE : BatchOutcome.STORED;
     return { sourceId, epoch, sequence, outcome, durabilityClass, credit: CREDIT };
   };
@@ -71,7 +74,8 @@ export function createSubmit({ bus, fold }: SubmitDeps): Submit {
   return {
     async one(batch) {
       const broken = shapeViolations(batch);
-      if (broken.length > 0) throw fieldsInvalid(broken.map((one) => ({ ...one, field: `batch.${one.field}` })));
+      if (broken.length > 0)
+        throw fieldsInvalid(broken.map((one) => ({ ...one, field: `batch.${one.field}` })));
       return hand(batch);
     },
     many(requests, signal) {
@@ -97,7 +101,8 @@ export function shapeViolations(batch: TelemetryBatch): readonly FieldViolation[
     say('base_time', 'must lie in the years 1 to 9999');
   else if (baseTime && (baseTime.nanos < 0 || baseTime.nanos > 999_999_999))
     say('base_time.nanos', 'must be 0 to 999999999');
-  if (metricIndex.length !== values.length) say('metric_index', `must be of the ${values.length} items of values`);
+  if (metricIndex.length !== values.length)
+    say('metric_index', `must be of the ${values.length} items of values`);
   if (offsetMs.length !== values.length) say('offset_ms', `must be of the ${values.length} items of values`);
   const beyond = metricIndex.findIndex((index) => index >= metrics.length);
   if (beyond >= 0) say(`metric_index[${beyond}]`, `must be under ${metrics.length}, the number of metrics`);

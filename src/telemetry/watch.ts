@@ -12,9 +12,9 @@ import {
   type WatchRequest,
   type WatchResponseSchema,
 } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { fieldsInvalid, telemetryError } from './errors.ts';
-import { isJson, transcodeJson } from './fold/json.ts';
-import type { Place } from './fold/route.ts';
+import { brokerRefusal, fieldsInvalid, telemetryError } from './errors.ts';
+import { isJson, transcodeJson } from './message/json.ts';
+import type { Place } from './message/route.ts';
 
 /** Silence after which a heartbeat is sent, milliseconds. */
 const HEARTBEAT_MS = 15_000;
@@ -46,6 +46,7 @@ export async function* watchStream(
   let resumeToken = String(after ?? deps.lastSequence());
   try {
     for await (const message of withHeartbeats(messages, deps.clock)) {
+      if (signal.aborted) return;
       if (message === undefined) {
         yield { resumeToken };
         continue;
@@ -56,7 +57,7 @@ export async function* watchStream(
       if (shown !== undefined) yield { batch: shown, resumeToken };
     }
   } catch (error) {
-    if (!(error instanceof TelemetryTooOldError)) throw error;
+    if (!(error instanceof TelemetryTooOldError)) throw brokerRefusal(error);
     throw telemetryError('RESUME_TOO_OLD', { oldest: error.oldest, asked: error.asked });
   }
 }

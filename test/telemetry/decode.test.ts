@@ -1,4 +1,4 @@
-import { fromBinary, toBinary, create } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -6,7 +6,8 @@ import {
   type TelemetryBatch,
   TelemetryBatchSchema,
 } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { BatchDecoder, SAMPLES_MAX, spanText } from '../../src/telemetry/fold/decode.ts';
+import { BatchDecoder, SAMPLES_MAX } from '../../src/telemetry/message/decode.ts';
+import { spanText } from '../../src/telemetry/message/span.ts';
 import { encodeBatch } from './messages.ts';
 
 const decoder = new BatchDecoder();
@@ -27,7 +28,9 @@ function read(data: Uint8Array) {
     metricIndex: Array.from(d.metricIndex.subarray(0, d.indexCount)),
     offsetMs: Array.from(d.offsetMs.subarray(0, d.offsetCount)),
     values: Array.from(d.values.subarray(0, d.valueCount)),
-    metrics: fromBinary(TelemetryBatchSchema, data.subarray(d.metricsFrom, d.metricsTo)).metrics.map(plainMetric),
+    metrics: fromBinary(TelemetryBatchSchema, data.subarray(d.metricsFrom, d.metricsTo)).metrics.map(
+      plainMetric,
+    ),
     labels: { ...fromBinary(TelemetryBatchSchema, data.subarray(d.labelsFrom, d.labelsTo)).labels },
   };
 }
@@ -55,7 +58,10 @@ function expected(batch: TelemetryBatch) {
 }
 
 const uint32 = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: 0xffffffff }));
-const sint32 = fc.oneof(fc.integer({ min: -200, max: 200 }), fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }));
+const sint32 = fc.oneof(
+  fc.integer({ min: -200, max: 200 }),
+  fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+);
 const double = fc.oneof(fc.double(), fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, -0, 5e-324));
 const seconds = fc.bigInt({ min: -62_135_596_800n, max: 253_402_300_799n });
 
@@ -71,16 +77,15 @@ const field: fc.Arbitrary<(writer: BinaryWriter) => void> = fc.oneof(
       (writer: BinaryWriter) =>
         void writer.tag(no, WireType.Varint).uint32(value),
   ),
-  fc.tuple(fc.option(seconds), fc.option(fc.integer({ min: 0, max: 999_999_999 }))).map(
-    ([at, nanos]) =>
-      (writer: BinaryWriter) => {
-        writer.tag(7, WireType.LengthDelimited).fork();
-        if (nanos !== null) writer.tag(2, WireType.Varint).int32(nanos);
-        writer.tag(9, WireType.Varint).uint32(7);
-        if (at !== null) writer.tag(1, WireType.Varint).int64(at);
-        writer.join();
-      },
-  ),
+  fc
+    .tuple(fc.option(seconds), fc.option(fc.integer({ min: 0, max: 999_999_999 })))
+    .map(([at, nanos]) => (writer: BinaryWriter) => {
+      writer.tag(7, WireType.LengthDelimited).fork();
+      if (nanos !== null) writer.tag(2, WireType.Varint).int32(nanos);
+      writer.tag(9, WireType.Varint).uint32(7);
+      if (at !== null) writer.tag(1, WireType.Varint).int64(at);
+      writer.join();
+    }),
   fc.tuple(fc.string({ maxLength: 5 }), fc.string({ maxLength: 3 }), fc.nat(3)).map(
     ([name, unit, kind]) =>
       (writer: BinaryWriter) =>
@@ -173,19 +178,24 @@ describe('the decoder of batches', () => {
 
   test('accepts no damaged message as something else than the generated decoder', () => {
     fc.assert(
-      fc.property(fc.array(field, { minLength: 1, maxLength: 6 }), fc.nat(), fc.nat(255), (fields, at, byte) => {
-        const data = write(fields);
-        data[at % data.length] = byte;
-        if (!decoder.decode(data)) return;
-        const { valueCount, sequence, epoch } = decoder;
-        let batch: TelemetryBatch;
-        try {
-          batch = fromBinary(TelemetryBatchSchema, data);
-        } catch {
-          return; // Text and descriptors are checked after the decoder.
-        }
-        expect([valueCount, sequence, epoch]).toEqual([batch.values.length, batch.sequence, batch.epoch]);
-      }),
+      fc.property(
+        fc.array(field, { minLength: 1, maxLength: 6 }),
+        fc.nat(),
+        fc.nat(255),
+        (fields, at, byte) => {
+          const data = write(fields);
+          data[at % data.length] = byte;
+          if (!decoder.decode(data)) return;
+          const { valueCount, sequence, epoch } = decoder;
+          let batch: TelemetryBatch;
+          try {
+            batch = fromBinary(TelemetryBatchSchema, data);
+          } catch {
+            return; // Text and descriptors are checked after the decoder.
+          }
+          expect([valueCount, sequence, epoch]).toEqual([batch.values.length, batch.sequence, batch.epoch]);
+        },
+      ),
       { numRuns: 400 },
     );
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { ACCEPTED, DUPLICATE } from '../../src/telemetry/fold/counts.ts';
-import { isJson } from '../../src/telemetry/fold/json.ts';
-import { SUMMARY_LAST } from '../../src/telemetry/fold/closing.ts';
+import { isJson } from '../../src/telemetry/message/json.ts';
+import { SUMMARY_LAST } from '../../src/telemetry/window/closing.ts';
 import { counts, createHarness, encodeBatch, START_MS, subjectOf } from './messages.ts';
 
 const TIME = '2026-01-01T00:00:05Z';
@@ -101,7 +101,8 @@ describe('a message in JSON', () => {
   });
 
   test('is told from the wire format by its first byte', () => {
-    for (const text of ['{}', ' {}', '\t{}', '\r\n{}']) expect(isJson(new TextEncoder().encode(text))).toBe(true);
+    for (const text of ['{}', ' {}', '\t{}', '\r\n{}'])
+      expect(isJson(new TextEncoder().encode(text))).toBe(true);
     expect(isJson(encodeBatch({ sequence: 1 }))).toBe(false);
     expect(isJson(encodeBatch({ source: '', sequence: 1 }))).toBe(false);
     expect(isJson(new Uint8Array(0))).toBe(false);

@@ -7,11 +7,11 @@ import {
   type TelemetryBatch,
   TelemetryBatchSchema,
 } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import type { ClosedWindow } from '../../src/telemetry/fold/closing.ts';
-import { ACCEPTED, type Counts, createCounts, addCounts } from '../../src/telemetry/fold/counts.ts';
+import { ACCEPTED, addCounts, type Counts, createCounts } from '../../src/telemetry/fold/counts.ts';
 import { TelemetryFold } from '../../src/telemetry/fold/fold.ts';
 import type { FoldSettings, StreamFold } from '../../src/telemetry/fold/stream.ts';
 import { placeOf } from '../../src/telemetry/ingest.ts';
+import type { ClosedWindow } from '../../src/telemetry/window/closing.ts';
 
 /** A round instant: 2026-01-01T00:00:00Z. */
 export const START_MS = Date.UTC(2026, 0, 1);
@@ -37,7 +37,15 @@ export const DOMAIN = 'lab';
 export const CLUSTER = 'west';
 
 export function batchInit(init: BatchInit): MessageInitShape<typeof TelemetryBatchSchema> & TelemetryBatch {
-  const { source = 'agent', node = 'n1', samples = [], baseSeconds = 0, unit = '', kind = MetricKind.GAUGE } = init;
+  const {
+    source = 'agent',
+    node = 'n1',
+    samples = [],
+    baseSeconds = 0,
+    unit = '',
+    kind = MetricKind.GAUGE,
+  } = init;
+  const baseMs = Math.round(baseSeconds * 1000);
   const names = [...new Set(samples.map(([, , metric = 'cpu']) => metric))];
   return create(TelemetryBatchSchema, {
     sourceId: source,
@@ -46,10 +54,10 @@ export function batchInit(init: BatchInit): MessageInitShape<typeof TelemetryBat
     domain: DOMAIN,
     cluster: CLUSTER,
     node,
-    baseTime: timestampFromMs(START_MS + baseSeconds * 1000),
+    baseTime: timestampFromMs(START_MS + baseMs),
     metrics: names.map((name) => ({ name, unit, kind })),
     metricIndex: samples.map(([, , metric = 'cpu']) => names.indexOf(metric)),
-    offsetMs: samples.map(([atSeconds]) => Math.round((atSeconds - baseSeconds) * 1000)),
+    offsetMs: samples.map(([atSeconds]) => Math.round(atSeconds * 1000) - baseMs),
     values: samples.map(([, value]) => value),
     endOfInput: init.endOfInput ?? false,
     labels: init.labels ?? {},

@@ -1,7 +1,12 @@
 /** A crash at any message, restored from any checkpoint, leaves no trace: the same state and the same events. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { captureStream, readRuns, restoreStream, type StreamCapture } from '../../src/telemetry/fold/checkpoint.ts';
+import {
+  captureStream,
+  readRuns,
+  restoreStream,
+  type StreamCapture,
+} from '../../src/telemetry/fold/checkpoint.ts';
 import { SILENCE_SOURCE, TelemetryFold, type TelemetryMessage } from '../../src/telemetry/fold/fold.ts';
 import type { FoldSettings } from '../../src/telemetry/fold/stream.ts';
 import { placeOf } from '../../src/telemetry/ingest.ts';
@@ -24,7 +29,8 @@ function open(disk: Disk, settings: FoldSettings): TelemetryFold {
     const [domain = '', cluster = ''] = key.split('.');
     const stream = restoreStream({ domain, cluster, ...row }, settings);
     stream.appliedSequence = row.sequence;
-    for (const { minute, hashes } of disk.hashes) if (minute >= stream.content.floorMinute) stream.content.restore(minute, hashes);
+    for (const { minute, hashes } of disk.hashes)
+      if (minute >= stream.content.floorMinute) stream.content.restore(minute, hashes);
     fold.addStream(stream);
   }
   fold.lastSequence = disk.position;
@@ -40,6 +46,17 @@ function write(disk: Disk, fold: TelemetryFold, capture: StreamCapture): void {
   disk.gaps.push(...structuredClone(capture.found));
 }
 
+/** Restoring a row and capturing it at once gives the row. */
+function expectFaithful(disk: Disk, settings: FoldSettings): void {
+  for (const stream of open(disk, settings).streams.values()) {
+    const row = disk.rows.get(`${stream.domain}.${stream.cluster}`)!;
+    stream.capturedNames = '';
+    const again = captureStream(stream);
+    expect(again).toMatchObject({ head: row.head, names: row.names, content: [], closed: [], found: [] });
+    expect(again.state).toEqual(row.state);
+  }
+}
+
 function commit(disk: Disk, fold: TelemetryFold): void {
   for (const letter of fold.deadLetters) disk.letters.set(letter.sequence, structuredClone(letter));
   fold.deadLetters = [];
@@ -49,14 +66,21 @@ function commit(disk: Disk, fold: TelemetryFold): void {
 }
 
 /** Runs the messages, committing at some and crashing at others; `undefined` crashes never. */
-function run(messages: readonly TelemetryMessage[], settings: FoldSettings, plan?: ReadonlySet<number>[]): Disk {
+function run(
+  messages: readonly TelemetryMessage[],
+  settings: FoldSettings,
+  plan?: ReadonlySet<number>[],
+): Disk {
   const [commits, crashes] = plan ?? [new Set<number>(), new Set<number>()];
   const disk = new Disk();
   let fold = open(disk, settings);
   const crashed = new Set<number>();
   for (let i = 0; i < messages.length; i++) {
     fold.take(messages[i]!);
-    if (commits!.has(i)) commit(disk, fold);
+    if (commits!.has(i)) {
+      commit(disk, fold);
+      expectFaithful(disk, settings);
+    }
     if (!crashes!.has(i) || crashed.has(i)) continue;
     crashed.add(i);
     fold = open(disk, settings);
@@ -66,7 +90,10 @@ function run(messages: readonly TelemetryMessage[], settings: FoldSettings, plan
   return disk;
 }
 
-const value = fc.oneof({ weight: 9, arbitrary: fc.double({ noNaN: true, min: -1e6, max: 1e6 }) }, fc.constant(Number.NaN));
+const value = fc.oneof(
+  { weight: 9, arbitrary: fc.double({ noNaN: true, min: -1e6, max: 1e6 }) },
+  fc.constant(Number.NaN),
+);
 const sample = fc.tuple(fc.integer({ min: -15, max: 5 }), value, fc.constantFrom('a', 'b', 'c', 'd'));
 const step = fc.record({
   kind: fc.constantFrom('batch', 'batch', 'batch', 'batch', 'json', 'silence', 'garbage'),
@@ -76,9 +103,15 @@ const step = fc.record({
   node: fc.constantFrom('n1', 'n2', 'n3'),
   samples: fc.array(sample, { maxLength: 6 }),
   metricKind: fc.oneof({ weight: 9, arbitrary: fc.constant(1) }, fc.constantFrom(2, 3)),
-  advance: fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 0, max: 8 }) }, fc.integer({ min: 30, max: 4000 })),
+  advance: fc.oneof(
+    { weight: 9, arbitrary: fc.integer({ min: 0, max: 8 }) },
+    fc.integer({ min: 30, max: 4000 }),
+  ),
   endOfInput: fc.oneof({ weight: 30, arbitrary: fc.constant(false) }, fc.constant(true)),
-  labels: fc.oneof({ weight: 4, arbitrary: fc.constant({}) }, fc.constant({ 'homeostat.row': '1', 'homeostat.col': '1' })),
+  labels: fc.oneof(
+    { weight: 4, arbitrary: fc.constant({}) },
+    fc.constant({ 'homeostat.row': '1', 'homeostat.col': '1' }),
+  ),
 });
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
@@ -100,12 +133,30 @@ function messagesOf(steps: readonly Step[]): TelemetryMessage[] {
       return { ...base, data: encoder.encode(JSON.stringify({ time, metrics: { a: one.jump } })) };
     }
     if (one.kind === 'silence') {
-      const data = encodeBatch({ source: SILENCE_SOURCE, node: SILENCE_NODE, epoch: 0, baseSeconds: atSeconds });
+      const data = encodeBatch({
+        source: SILENCE_SOURCE,
+        node: SILENCE_NODE,
+        epoch: 0,
+        baseSeconds: atSeconds,
+      });
       return { ...base, subject: subjectOf(SILENCE_NODE), data };
     }
     const { source, epoch, node, endOfInput, labels } = one;
     const kind = one.metricKind as never;
-    return { ...base, data: encodeBatch({ source, epoch, sequence, node, endOfInput, labels, kind, samples, baseSeconds: atSeconds }) };
+    return {
+      ...base,
+      data: encodeBatch({
+        source,
+        epoch,
+        sequence,
+        node,
+        endOfInput,
+        labels,
+        kind,
+        samples,
+        baseSeconds: atSeconds,
+      }),
+    };
   });
 }
 
@@ -184,6 +235,27 @@ describe('a checkpoint', () => {
     expect([1, 2].map((sequence) => entry!.run.knewAtCommit(sequence))).toEqual([true, false]);
   });
 
+  test('keeps what a source lost for good', () => {
+    const harness = createHarness();
+    harness.send({ sequence: 3, samples: [[1, 1]] });
+    harness.send({ sequence: 4, samples: [[40, 1]] });
+    harness.send({ sequence: 9000, samples: [[41, 1]] });
+    harness.send({ sequence: 9001, samples: [[80, 1]] });
+    const { head, names, state } = captureStream(harness.stream);
+    const stream = restoreStream({ domain: 'lab', cluster: 'west', head, names: names!, state }, SETTINGS);
+    expect(stream.sources.runs[0]!.sequences).toMatchObject({ lost: 2, highest: 9001 });
+    expect(stream.sources.runs[0]!.sequences.missing()).toBe(2 + 8995);
+    expect(stream.gaps).toEqual({ open: 2, missing: 2 + 8995, closed: 0 });
+  });
+
+  test('hands over the hashes of messages without a sequence once', () => {
+    const harness = createHarness();
+    harness.sendRaw(`{"time":${START_MS},"metrics":{"cpu":1}}`);
+    expect(captureStream(harness.stream).content).toMatchObject([{ minute: START_MS / 60_000 }]);
+    harness.sendRaw(`{"time":${START_MS},"metrics":{"cpu":1}}`);
+    expect(captureStream(harness.stream).content).toEqual([]);
+  });
+
   test('lists the sources without restoring the stream', () => {
     const harness = createHarness();
     harness.send({ source: 'a', sequence: 4, samples: [[1, 1]] });
@@ -202,7 +274,9 @@ describe('a checkpoint', () => {
     harness.send({ sequence: 1, samples: [[1, 1]] });
     const { head, names, state } = captureStream(harness.stream);
     new Float64Array(state.buffer)[0] = 99;
-    expect(() => restoreStream({ domain: 'lab', cluster: 'west', head, names: names!, state }, SETTINGS)).toThrow(/format 99/);
+    expect(() =>
+      restoreStream({ domain: 'lab', cluster: 'west', head, names: names!, state }, SETTINGS),
+    ).toThrow(/format 99/);
   });
 
   test('keeps a configuration that no window has met yet', () => {

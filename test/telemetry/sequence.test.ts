@@ -8,7 +8,8 @@ import {
   SEQUENCE_TOO_OLD,
   SEQUENCES_REMEMBERED,
   SequenceWindow,
-} from '../../src/telemetry/fold/sequence.ts';
+} from '../../src/telemetry/source/sequence.ts';
+import { RUNS_MAX, SourceRegistry } from '../../src/telemetry/source/source.ts';
 
 const noGaps = () => ({ open: 0, missing: 0, closed: 0 });
 
@@ -112,4 +113,18 @@ describe('the sequence numbers of a source', () => {
     expect(window.take(999_999, gaps)).toBe(SEQUENCE_NEW);
     expect(window.take(1, gaps)).toBe(SEQUENCE_TOO_OLD);
   });
+});
+
+test('a producer that makes up sources is held to a bound, the longest silent forgotten first', () => {
+  const forgotten: string[] = [];
+  const registry = new SourceRegistry((run) => forgotten.push(run.sourceId));
+  for (let i = 0; i <= RUNS_MAX; i++) {
+    const run = registry.run(`source-${i}`, 1, true)!;
+    run.heardMs = i;
+  }
+  expect(registry.runs.length).toBe(RUNS_MAX + 1 - RUNS_MAX / 4);
+  expect(forgotten).toHaveLength(RUNS_MAX / 4);
+  expect(forgotten[0]).toBe('source-0');
+  expect(registry.find('source-0', 1)).toBeUndefined();
+  expect(registry.find(`source-${RUNS_MAX}`, 1)).toBeDefined();
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { SILENCE_SOURCE } from '../../src/telemetry/fold/fold.ts';
-import { type Progress, Watermark } from '../../src/telemetry/fold/watermark.ts';
 import { SILENCE_NODE } from '../../src/telemetry/silence.ts';
+import { type Progress, Watermark } from '../../src/telemetry/window/watermark.ts';
 import { createHarness, encodeBatch, START_MS, subjectOf } from './messages.ts';
 
 const seconds = (ms: number) => (ms - START_MS) / 1000;
@@ -11,31 +11,35 @@ describe('the watermark', () => {
   test('passes a boundary exactly when the least newest time of the live sources, less lateness, does', () => {
     const move = fc.tuple(fc.nat(5), fc.integer({ min: -3_000, max: 30_000 }), fc.boolean());
     fc.assert(
-      fc.property(fc.array(move, { maxLength: 200 }), fc.integer({ min: 0, max: 20_000 }), (moves, latenessMs) => {
-        const sources: Progress[] = [];
-        const watermark = new Watermark(sources);
-        let boundary = Number.NEGATIVE_INFINITY;
-        for (const [index, stepMs, ended] of moves) {
-          let source = sources[index];
-          if (source === undefined) {
-            source = { newestMs: Number.NEGATIVE_INFINITY, ended: false };
-            sources.push(source);
-          }
-          const from = Number.isFinite(watermark.newestMs) ? watermark.newestMs : 0;
-          source.newestMs = Math.max(source.newestMs, from + stepMs);
-          source.ended = ended && index > 3;
-          watermark.newestMs = Math.max(watermark.newestMs, source.newestMs);
+      fc.property(
+        fc.array(move, { maxLength: 200 }),
+        fc.integer({ min: 0, max: 20_000 }),
+        (moves, latenessMs) => {
+          const sources: Progress[] = [];
+          const watermark = new Watermark(sources);
+          let boundary = Number.NEGATIVE_INFINITY;
+          for (const [index, stepMs, ended] of moves) {
+            let source = sources[index];
+            if (source === undefined) {
+              source = { newestMs: Number.NEGATIVE_INFINITY, ended: false };
+              sources.push(source);
+            }
+            const from = Number.isFinite(watermark.newestMs) ? watermark.newestMs : 0;
+            source.newestMs = Math.max(source.newestMs, from + stepMs);
+            source.ended = ended && index > 3;
+            watermark.newestMs = Math.max(watermark.newestMs, source.newestMs);
 
-          const live = sources.filter((one) => !one.ended && one.newestMs >= watermark.newestMs - 60_000);
-          const least = live.length > 0 ? Math.min(...live.map((one) => one.newestMs)) : watermark.newestMs;
-          expect(watermark.value(latenessMs)).toBe(least - latenessMs);
-          const passed = least - latenessMs >= boundary;
-          expect(watermark.mayPass()).toBe(passed);
-          if (!passed) continue;
-          boundary = Math.floor((least - latenessMs) / 10_000) * 10_000 + 10_000;
-          watermark.expect(boundary, latenessMs);
-        }
-      }),
+            const live = sources.filter((one) => !one.ended && one.newestMs >= watermark.newestMs - 60_000);
+            const least = live.length > 0 ? Math.min(...live.map((one) => one.newestMs)) : watermark.newestMs;
+            expect(watermark.value(latenessMs)).toBe(least - latenessMs);
+            const passed = least - latenessMs >= boundary;
+            expect(watermark.mayPass()).toBe(passed);
+            if (!passed) continue;
+            boundary = Math.floor((least - latenessMs) / 10_000) * 10_000 + 10_000;
+            watermark.expect(boundary, latenessMs);
+          }
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -72,7 +76,14 @@ describe('the watermark', () => {
 
   test('never goes back when an older source joins', () => {
     const harness = createHarness();
-    harness.send({ source: 'a', sequence: 1, samples: [[5, 1], [25, 1]] });
+    harness.send({
+      source: 'a',
+      sequence: 1,
+      samples: [
+        [5, 1],
+        [25, 1],
+      ],
+    });
     harness.send({ source: 'b', sequence: 1, samples: [[21, 1]] });
     expect(harness.closed).toHaveLength(1);
     expect(seconds(harness.stream.watermarkMs())).toBe(20);
@@ -105,7 +116,15 @@ describe('the watermark', () => {
 describe('the end of input', () => {
   test('closes every open window and marks the last', () => {
     const harness = createHarness({ latenessMs: 100_000 });
-    harness.send({ sequence: 1, samples: [[1, 1], [15, 1], [35, 1]], endOfInput: true });
+    harness.send({
+      sequence: 1,
+      samples: [
+        [1, 1],
+        [15, 1],
+        [35, 1],
+      ],
+      endOfInput: true,
+    });
     expect(harness.closed.map((window) => [seconds(window.startMs), window.endOfInput])).toEqual([
       [0, false],
       [10, false],
@@ -144,7 +163,7 @@ describe('silence', () => {
     expect(seconds(harness.stream.head.newestHeardMs)).toBe(5);
   });
 
-  test('is never counted, and never more than the broker\'s stamps say', () => {
+  test("is never counted, and never more than the broker's stamps say", () => {
     const harness = createHarness();
     harness.send({ sequence: 1, samples: [[5, 1]] }, 1000);
     speak(harness, 100_000, 1010);
@@ -153,7 +172,7 @@ describe('silence', () => {
     expect(harness.fold.deadLetters).toEqual([]);
   });
 
-  test('cannot be spoken on a node\'s subject or with samples', () => {
+  test("cannot be spoken on a node's subject or with samples", () => {
     const harness = createHarness();
     harness.send({ source: SILENCE_SOURCE, sequence: 1, baseSeconds: 5 });
     harness.sendRaw(

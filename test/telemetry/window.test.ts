@@ -14,8 +14,8 @@ import {
   SUMMARY_METRIC,
   SUMMARY_MIN,
   SUMMARY_NODE,
-} from '../../src/telemetry/fold/closing.ts';
-import { WindowPlan } from '../../src/telemetry/fold/plan.ts';
+} from '../../src/telemetry/window/closing.ts';
+import { WindowPlan } from '../../src/telemetry/window/plan.ts';
 import { type BatchInit, createHarness, type SampleInit, START_MS } from './messages.ts';
 
 /** Summaries of a window by `node/metric`. */
@@ -81,6 +81,29 @@ describe('a window of one gauge', () => {
     expect(window!.completeness).toBeCloseTo(0.6, 9);
   });
 
+  test.each([
+    [4.1, true],
+    [4.2, false],
+  ])(
+    'takes an eighth of a new interval into the usual one: after 1, 1 and 4 s it covers %s s: %s',
+    (gap, isCovered) => {
+      // Usual 1 s, then (7 + 4) / 8 = 1.375 s, three of which are 4.125 s; the window ends less than that later.
+      const times = [0, 1, 2, 6, 6 + gap];
+      const harness = createHarness({ windowMs: 14_000, latenessMs: 600_000 });
+      const startMs = harness.stream.plan.endOf(START_MS);
+      const offset = (startMs - START_MS) / 1000;
+      times.forEach((time, i) => {
+        harness.send({ sequence: i + 1, samples: [[offset + time, 1]] });
+      });
+      harness.send({ sequence: 9, endOfInput: true, baseSeconds: offset });
+      const tail = 14 - (6 + gap);
+      expect(summariesOf(harness.closed[0]!)['n1/cpu']!.covered).toBeCloseTo(
+        2 + (isCovered ? gap : 0) + tail,
+        9,
+      );
+    },
+  );
+
   test('covers everything at a steady interval longer than the window', () => {
     const windows = fold([
       [5, 2],
@@ -117,7 +140,12 @@ describe('a window of one gauge', () => {
       [2, 3],
       [6, 3],
     ]);
-    expect(summariesOf(window!)['n1/cpu']).toMatchObject({ count: 3, covered: 10, integral: 2 + 12 + 12, last: 3 });
+    expect(summariesOf(window!)['n1/cpu']).toMatchObject({
+      count: 3,
+      covered: 10,
+      integral: 2 + 12 + 12,
+      last: 3,
+    });
   });
 
   test('stays finite whatever finite values come', () => {
@@ -126,7 +154,8 @@ describe('a window of one gauge', () => {
       [2, Number.MAX_VALUE],
       [9, Number.MAX_VALUE],
     ]);
-    for (const value of Object.values(summariesOf(window!)['n1/cpu']!)) expect(Number.isFinite(value)).toBe(true);
+    for (const value of Object.values(summariesOf(window!)['n1/cpu']!))
+      expect(Number.isFinite(value)).toBe(true);
   });
 
   test('never covers more than the window, and the mean lies between least and greatest', () => {
@@ -161,7 +190,13 @@ describe('a window of a counter', () => {
       { kind: MetricKind.COUNTER },
     );
     expect(windows.map((window) => summariesOf(window)['n1/cpu']!.integral)).toEqual([30, 20 + 20 + 5]);
-    expect(summariesOf(windows[1]!)['n1/cpu']).toMatchObject({ count: 3, mean: 15, min: 5, max: 20, last: 5 });
+    expect(summariesOf(windows[1]!)['n1/cpu']).toMatchObject({
+      count: 3,
+      mean: 15,
+      min: 5,
+      max: 20,
+      last: 5,
+    });
   });
 
   test('gives a sample behind a newer one no difference of its own', () => {
@@ -190,8 +225,23 @@ test('a window of a delta sums its values', () => {
 
 test('a window lists nodes and metrics in order of their names, with declared cells', () => {
   const harness = createHarness();
-  harness.send({ node: 'b', sequence: 1, source: 'b', samples: [[1, 1, 'z']], labels: { 'homeostat.row': '3', 'homeostat.col': '4' } });
-  harness.send({ node: 'a.1', sequence: 1, source: 'a', samples: [[1, 2, 'm'], [1, 3, 'z']], labels: { 'homeostat.row': 'x', 'homeostat.col': '4' } });
+  harness.send({
+    node: 'b',
+    sequence: 1,
+    source: 'b',
+    samples: [[1, 1, 'z']],
+    labels: { 'homeostat.row': '3', 'homeostat.col': '4' },
+  });
+  harness.send({
+    node: 'a.1',
+    sequence: 1,
+    source: 'a',
+    samples: [
+      [1, 2, 'm'],
+      [1, 3, 'z'],
+    ],
+    labels: { 'homeostat.row': 'x', 'homeostat.col': '4' },
+  });
   harness.send({ node: 'b', sequence: 2, source: 'b', samples: [[2, 4, 'a']], endOfInput: true });
   const [window] = harness.closed;
   expect(window!.nodes).toEqual([
@@ -204,7 +254,12 @@ test('a window lists nodes and metrics in order of their names, with declared ce
     ['z', '1'],
   ]);
   expect(Object.keys(summariesOf(window!))).toEqual(['a.1/m', 'a.1/z', 'b/a', 'b/z']);
-  expect(window).toMatchObject({ startMs: START_MS, endMs: START_MS + 10_000, endOfInput: true, brokerSequence: 3 });
+  expect(window).toMatchObject({
+    startMs: START_MS,
+    endMs: START_MS + 10_000,
+    endOfInput: true,
+    brokerSequence: 3,
+  });
 });
 
 describe('the cutting of event time', () => {
@@ -225,7 +280,9 @@ describe('the cutting of event time', () => {
           expect(plan.startOf(endMs - 1)).toBe(plan.startOf(timeMs));
           timeMs = endMs;
         }
-        expect(plan.endOf(frontier + 3_600_000) - plan.startOf(frontier + 3_600_000)).toBeLessThanOrEqual(plan.widthMs);
+        expect(plan.endOf(frontier + 3_600_000) - plan.startOf(frontier + 3_600_000)).toBeLessThanOrEqual(
+          plan.widthMs,
+        );
       }),
       { numRuns: 50 },
     );
@@ -233,16 +290,60 @@ describe('the cutting of event time', () => {
 
   test('takes a new width from the first boundary after every open window', () => {
     const harness = createHarness();
-    harness.send({ sequence: 1, samples: [[3, 1], [13, 1]] });
+    harness.send({
+      sequence: 1,
+      samples: [
+        [3, 1],
+        [13, 1],
+      ],
+    });
     expect(harness.stream.configure(1, 15_000, 2_000)).toBe(true);
     expect(harness.stream.configure(1, 60_000, 2_000)).toBe(false);
-    harness.send({ sequence: 2, samples: [[16, 1], [25, 1], [31, 1]] });
+    harness.send({
+      sequence: 2,
+      samples: [
+        [16, 1],
+        [25, 1],
+        [31, 1],
+      ],
+    });
     harness.send({ sequence: 3, endOfInput: true, baseSeconds: 31 });
-    expect(harness.closed.map(({ startMs, endMs }) => [(startMs - START_MS) / 1000, (endMs - START_MS) / 1000])).toEqual([
+    expect(
+      harness.closed.map(({ startMs, endMs }) => [(startMs - START_MS) / 1000, (endMs - START_MS) / 1000]),
+    ).toEqual([
       [0, 10],
       [10, 20],
       [20, 30],
       [30, 45],
     ]);
   });
+});
+
+test('many windows opened by one message of a wide stream cost what they hold, and close alike', () => {
+  const wide = createHarness({ windowMs: 1_000 });
+  let sequence = 0;
+  for (let from = 0; from < 2_000; from += 250) {
+    const samples = Array.from({ length: 250 }, (_, m) => [0, m, `m${from + m}`] as const);
+    wide.send({ sequence: ++sequence, samples });
+  }
+  // The highest series in each of 500 windows, then every series in one of them.
+  wide.send({
+    sequence: ++sequence,
+    samples: Array.from({ length: 500 }, (_, i) => [500 - i, i, 'm1999'] as const),
+  });
+  const other = createHarness({ windowMs: 1_000 });
+  other.send({ sequence: 1, samples: Array.from({ length: 500 }, (_, i) => [500 - i, i, 'm1999'] as const) });
+  expect(wide.closed.slice(1).map((window) => window.summaries)).toEqual(
+    other.closed.map((window) => window.summaries),
+  );
+  const last = wide.stream.windows.at(-1)!;
+  for (let from = 0; from < 2_000; from += 250) {
+    const samples = Array.from({ length: 250 }, (_, m) => [500.5, m, `m${from + m}`] as const);
+    wide.send({ sequence: ++sequence, samples });
+  }
+  expect(last.cellCount).toBe(2_000);
+  wide.send({ sequence: ++sequence, baseSeconds: 501, endOfInput: true });
+  expect(Object.values(summariesOf(wide.closed.at(-1)!)).map((summary) => summary.count)).toEqual(
+    Object.keys(summariesOf(wide.closed.at(-1)!)).map((name) => (name === 'n1/m1999' ? 2 : 1)),
+  );
 });

@@ -3,17 +3,18 @@
  * changed), and the bulk (series, open windows, sources) as one array of little-endian doubles, copied, not
  * formatted. Restoring what was captured gives a stream that goes on exactly as the captured one would have.
  */
-import type { CatalogMetric, CatalogNode } from './catalog.ts';
-import { HISTORY } from './catalog.ts';
-import type { ClosedWindow } from './closing.ts';
-import { type ContentAddition, RecentContent } from './content.ts';
+
+import { type ContentAddition, RecentContent } from '../source/content.ts';
+import type { GapCounts, Hole } from '../source/sequence.ts';
+import { SequenceWindow } from '../source/sequence.ts';
+import { SourceRun } from '../source/source.ts';
+import type { CatalogMetric, CatalogNode } from '../window/catalog.ts';
+import { HISTORY } from '../window/catalog.ts';
+import type { ClosedWindow } from '../window/closing.ts';
+import type { PlanSegment } from '../window/plan.ts';
+import { CELL, Window } from '../window/window.ts';
 import { createCounts } from './counts.ts';
-import type { PlanSegment } from './plan.ts';
-import type { GapCounts, Hole } from './sequence.ts';
-import { SequenceWindow } from './sequence.ts';
-import { SourceRun } from './source.ts';
 import { type FoldSettings, type GapFound, StreamFold, type StreamHead } from './stream.ts';
-import { CELL, Window } from './window.ts';
 
 /** Version of the layout of `state`. */
 const FORMAT = 1;
@@ -80,7 +81,11 @@ export function captureStream(stream: StreamFold): StreamCapture {
   for (const run of stream.sources.runs) {
     if (!run.changed) continue;
     run.changed = false;
-    sequences.push({ run, highest: run.sequences.highest, holes: run.sequences.holes.map((hole) => ({ ...hole })) });
+    sequences.push({
+      run,
+      highest: run.sequences.highest,
+      holes: run.sequences.holes.map((hole) => ({ ...hole })),
+    });
   }
   return {
     stream,
@@ -101,14 +106,24 @@ function namesEdition(stream: StreamFold): string {
 }
 
 export function parseHead(text: string): HeadRecord {
-  const record: HeadRecord = JSON.parse(text, (_key, value) => (value === null ? Number.NEGATIVE_INFINITY : value));
+  const record: HeadRecord = JSON.parse(text, (_key, value) =>
+    value === null ? Number.NEGATIVE_INFINITY : value,
+  );
   return record;
 }
 
 /** Makes the stream anew. `content` is filled in by the caller. */
 export function restoreStream(stored: StoredStream, settings: FoldSettings): StreamFold {
   const { plan, gaps, newestMs, contentFloorMinute, ...record } = parseHead(stored.head);
-  const { samples, messages, samplesPending, messagesPending, watermarkMs: _, windowsOpen: __, ...head } = record;
+  const {
+    samples,
+    messages,
+    samplesPending,
+    messagesPending,
+    watermarkMs: _,
+    windowsOpen: __,
+    ...head
+  } = record;
   const stream = new StreamFold(stored.domain, stored.cluster, settings, plan);
   Object.assign(stream.head, head);
   Object.assign(stream.gaps, gaps);
@@ -180,10 +195,19 @@ function encodeState(stream: StreamFold): Uint8Array {
   numbers[at++] = runs.length;
   for (const run of runs) {
     const { highest, lost, holes } = run.sequences;
-    for (const number of [run.epoch, highest, lost, run.newestMs, run.heardMs, Number(run.ended), holes.length])
+    for (const number of [
+      run.epoch,
+      highest,
+      lost,
+      run.newestMs,
+      run.heardMs,
+      Number(run.ended),
+      holes.length,
+    ])
       numbers[at++] = number;
     for (const hole of holes)
-      for (const number of [hole.first, hole.last, hole.openedAtMs, Number(hole.declared)]) numbers[at++] = number;
+      for (const number of [hole.first, hole.last, hole.openedAtMs, Number(hole.declared)])
+        numbers[at++] = number;
   }
   return new Uint8Array(numbers.buffer);
 }
@@ -223,10 +247,11 @@ function decodeState(stream: StreamFold, stored: StoredStream): void {
     stream.windows.push(window);
   }
   for (const run of decodeRuns(names, numbers)) {
-    const { ended } = run;
     stream.sources.add(run);
-    run.ended = ended;
-    run.committed(run.sequences.highest, run.sequences.holes.map((hole) => ({ ...hole })));
+    run.committed(
+      run.sequences.highest,
+      run.sequences.holes.map((hole) => ({ ...hole })),
+    );
   }
 }
 

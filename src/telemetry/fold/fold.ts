@@ -3,11 +3,13 @@
  * belong to. Synchronous; what it decided waits in the streams and in `deadLetters` until a commit takes it.
  */
 import { RejectReason } from '../../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import { BatchDecoder } from '../message/decode.ts';
+import { isJson, transcodeJson } from '../message/json.ts';
+import { type Place, Route } from '../message/route.ts';
+import { spanText } from '../message/span.ts';
 import { reasonName } from './counts.ts';
-import { BatchDecoder, spanText } from './decode.ts';
-import { isJson, transcodeJson } from './json.ts';
-import { type Arrival, judge, Rejection, rejectWhole } from './judge.ts';
-import { type Place, Route } from './route.ts';
+import { type Arrival, judge } from './judge.ts';
+import { Rejection, rejectWhole } from './rejection.ts';
 import { type FoldSettings, StreamFold } from './stream.ts';
 
 /** Source id of the server's own word that nothing comes; never that of a producer, whose subjects name a node. */
@@ -136,7 +138,7 @@ export class TelemetryFold {
     arrival.stamped = false;
     let wire = data;
     if (isJson(data)) {
-      const { domain, cluster, node } = route;
+      const { domain, cluster, node } = route.place;
       const read = transcodeJson(data, { domain, cluster, node, receivedAtMs: arrival.receivedAtMs });
       if ('fault' in read) {
         rejectWhole(route.stream, batch, rejection, RejectReason.MALFORMED, read.fault);
@@ -146,7 +148,7 @@ export class TelemetryFold {
       arrival.stamped = read.stamped;
     }
     const readable = batch.decode(wire);
-    if (route.silence && readable && batch.valueCount === 0 && isSilence(batch)) {
+    if (route.place.silence && readable && batch.valueCount === 0 && isSilence(batch)) {
       const baseMs = batch.baseSeconds * 1000 + Math.floor(batch.baseNanos / 1e6);
       route.stream.silence(baseMs, arrival.receivedAtMs, arrival.sequence);
     } else judge(route, batch, arrival, rejection);
@@ -172,7 +174,15 @@ export class TelemetryFold {
       if (counts[reason]! > 0) reasons.push(`${reasonName(reason)}=${counts[reason]}`);
     const payload = message.data.slice(0, PAYLOAD_KEPT_MAX);
     const { sequence, subject, receivedAtMs } = message;
-    this.deadLetters.push({ sequence, subject, receivedAtMs, payload, reasons: reasons.join(), detail, whole });
+    this.deadLetters.push({
+      sequence,
+      subject,
+      receivedAtMs,
+      payload,
+      reasons: reasons.join(),
+      detail,
+      whole,
+    });
     this.deadLetterBytes += payload.length;
   }
 }

@@ -5,48 +5,20 @@
  * message counts as its best sample: accepted, late, rejected for the reason of its first rejected one.
  */
 import { RejectReason } from '../../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { METRIC_CHANGED } from './catalog.ts';
-import { contentHash } from './content.ts';
-import { ACCEPTED, DUPLICATE, LATE, REJECT_REASONS, rejectedFor } from './counts.ts';
-import { type BatchDecoder, LABELS_MAX, METRICS_MAX, spanEquals, spanText } from './decode.ts';
-import { type Channel, type Route, SERIES_CHANGED } from './route.ts';
-import { SEQUENCE_AHEAD, SEQUENCE_DUPLICATE, SEQUENCE_TOO_OLD } from './sequence.ts';
-import type { SourceRun } from './source.ts';
+import type { BatchDecoder } from '../message/decode.ts';
+import { type Channel, type Route, SERIES_CHANGED } from '../message/route.ts';
+import { contentHash } from '../source/content.ts';
+import { SEQUENCE_AHEAD, SEQUENCE_DUPLICATE, SEQUENCE_NEW, SEQUENCE_TOO_OLD } from '../source/sequence.ts';
+import type { SourceRun } from '../source/source.ts';
+import { METRIC_CHANGED } from '../window/catalog.ts';
+import type { Window } from '../window/window.ts';
+import { admit } from './admission.ts';
+import { ACCEPTED, DUPLICATE, LATE, rejectedFor } from './counts.ts';
+import { countRejected, countWhole, type Rejection, rejectWhole } from './rejection.ts';
 import type { StreamFold } from './stream.ts';
-import type { Window } from './window.ts';
 
 /** Event times further past the broker's stamp than this are rejected, milliseconds. */
 const FUTURE_MS = 30_000;
-
-const SECONDS_MIN = -62_135_596_800; // 0001-01-01
-const SECONDS_MAX = 253_402_300_799; // 9999-12-31
-
-/** What was rejected of the last message; reused. */
-export class Rejection {
-  /** Rejected samples by reason. */
-  readonly counts = new Float64Array(8);
-  /** Reason of the first rejection; UNSPECIFIED when nothing was rejected. */
-  first: RejectReason = RejectReason.UNSPECIFIED;
-  /** Whether the message as a whole was rejected. */
-  whole = false;
-  /** First thing found wrong, in words. */
-  detail = '';
-
-  clear(): void {
-    if (this.first === RejectReason.UNSPECIFIED) return;
-    this.counts.fill(0);
-    this.first = RejectReason.UNSPECIFIED;
-    this.whole = false;
-    this.detail = '';
-  }
-
-  add(reason: RejectReason, detail: string): void {
-    this.counts[reason] = this.counts[reason]! + 1;
-    if (this.first !== RejectReason.UNSPECIFIED) return;
-    this.first = reason;
-    this.detail = detail;
-  }
-}
 
 /** When and where the broker took the message. */
 export interface Arrival {
@@ -66,89 +38,35 @@ export function judge(
   const { stream } = route;
   const channel = admit(route, batch, rejection);
   if (channel === undefined) return;
-  if (channel.version !== stream.catalog.version) channel.useVersion(stream.catalog.version);
+  channel.metricSet.useVersion(stream.catalog.version);
   const baseMs = batch.baseSeconds * 1000 + Math.floor(batch.baseNanos / 1e6);
   const run = runOf(stream, channel, batch);
-  if (run === undefined) return rejectWhole(stream, batch, rejection, RejectReason.SEQUENCE_TOO_OLD, 'its epoch is over');
+  if (run === undefined) {
+    rejectWhole(stream, batch, rejection, RejectReason.SEQUENCE_TOO_OLD, 'its epoch is over');
+    return;
+  }
   run.changed = true;
-  let ahead = false;
-  if (channel.sequenced) {
-    const verdict = run.sequences.take(batch.sequence, stream.gaps);
-    if (verdict === SEQUENCE_TOO_OLD)
-      return rejectWhole(stream, batch, rejection, RejectReason.SEQUENCE_TOO_OLD, 'its sequence is not remembered');
-    if (verdict === SEQUENCE_DUPLICATE) return countWhole(stream, batch, DUPLICATE);
-    ahead = verdict === SEQUENCE_AHEAD;
-  } else {
-    stream.head.unsequenced++;
-    if (!arrival.stamped && isRepeated(stream, batch, baseMs)) return countWhole(stream, batch, DUPLICATE);
+  const verdict = channel.sequenced
+    ? run.sequences.take(batch.sequence, stream.gaps)
+    : judgeContent(stream, batch, baseMs, arrival.stamped);
+  if (verdict === SEQUENCE_TOO_OLD) {
+    rejectWhole(stream, batch, rejection, RejectReason.SEQUENCE_TOO_OLD, 'its sequence is not remembered');
+    return;
+  }
+  if (verdict === SEQUENCE_DUPLICATE) {
+    countWhole(stream, batch, DUPLICATE);
+    return;
   }
   if (batch.labelCount > 0 && channel.cellRow >= 0 && channel.cellCol >= 0)
-    stream.catalog.declareCell(route.node, channel.cellRow, channel.cellCol);
+    stream.catalog.declareCell(route.place.node, channel.cellRow, channel.cellCol);
   const newestMs =
     batch.valueCount === 0
       ? heartbeat(stream, batch, baseMs, arrival, rejection)
       : foldSamples(route, channel, batch, baseMs, arrival.receivedAtMs + FUTURE_MS, rejection);
   if (run.ended && stream.sources.isNewest(run)) run.ended = false;
   stream.advance(run, newestMs, arrival.receivedAtMs, arrival.sequence);
-  if (ahead) stream.holeOpened(run, baseMs);
+  if (verdict === SEQUENCE_AHEAD) stream.holeOpened(run, baseMs);
   if (batch.endOfInput && Number.isFinite(run.newestMs)) stream.endOfInput(run, arrival.sequence);
-}
-
-/** The channel of a message that can be read and belongs where it was found; undefined after rejecting it. */
-function admit(route: Route<StreamFold>, batch: BatchDecoder, rejection: Rejection): Channel | undefined {
-  const { stream } = route;
-  let fault = batch.fault !== '' ? batch.fault : shapeFault(route, batch);
-  let channel: Channel | undefined;
-  if (fault === '') {
-    channel = route.channel(batch);
-    fault = channel === undefined ? 'source_id is not of 1 to 128 characters' : descriptorFault(channel, batch);
-  }
-  if (fault !== '' || channel === undefined) {
-    rejectWhole(stream, batch, rejection, RejectReason.MALFORMED, fault);
-    return undefined;
-  }
-  const { data } = batch;
-  if (
-    spanEquals(data, batch.nodeFrom, batch.nodeTo, route.nodeBytes) &&
-    spanEquals(data, batch.clusterFrom, batch.clusterTo, route.clusterBytes) &&
-    spanEquals(data, batch.domainFrom, batch.domainTo, route.domainBytes)
-  )
-    return channel;
-  rejectWhole(stream, batch, rejection, RejectReason.SUBJECT_MISMATCH, mismatch(batch));
-  return undefined;
-}
-
-function shapeFault(route: Route<StreamFold>, batch: BatchDecoder): string {
-  if (route.fault !== '') return route.fault;
-  if (batch.domainTo === batch.domainFrom) return 'domain is missing';
-  if (batch.clusterTo === batch.clusterFrom) return 'cluster is missing';
-  if (batch.nodeTo === batch.nodeFrom) return 'node is missing';
-  if (batch.sequence > 0 && batch.epoch === 0) return 'epoch is missing';
-  if (!batch.hasBaseTime) return 'base_time is missing';
-  if (!(batch.baseSeconds >= SECONDS_MIN && batch.baseSeconds <= SECONDS_MAX)) return 'base_time is out of range';
-  if (batch.baseNanos < 0 || batch.baseNanos > 999_999_999) return 'base_time is out of range';
-  if (batch.metricCount > METRICS_MAX) return `it has more than ${METRICS_MAX} metrics`;
-  if (batch.labelCount > LABELS_MAX) return `it has more than ${LABELS_MAX} labels`;
-  if (batch.indexCount !== batch.valueCount || batch.offsetCount !== batch.valueCount)
-    return `metric_index, offset_ms and values differ in length: ${batch.indexCount}, ${batch.offsetCount}, ${batch.valueCount}`;
-  return '';
-}
-
-function descriptorFault(channel: Channel, batch: BatchDecoder): string {
-  try {
-    if (batch.labelCount > 0) channel.takeLabels(batch);
-    return channel.takeMetrics(batch);
-  } catch {
-    return 'a metric or label cannot be read'; // The generated decoder throws on damaged ones.
-  }
-}
-
-function mismatch(batch: BatchDecoder): string {
-  const { data } = batch;
-  const domain = spanText(data, batch.domainFrom, batch.domainTo) ?? '?';
-  const cluster = spanText(data, batch.clusterFrom, batch.clusterTo) ?? '?';
-  const node = spanText(data, batch.nodeFrom, batch.nodeTo) ?? '?';
-  return `it says ${domain}, ${cluster}, ${node}`.slice(0, 250);
 }
 
 function runOf(stream: StreamFold, channel: Channel, batch: BatchDecoder): SourceRun | undefined {
@@ -159,8 +77,12 @@ function runOf(stream: StreamFold, channel: Channel, batch: BatchDecoder): Sourc
   return channel.run;
 }
 
-function isRepeated(stream: StreamFold, batch: BatchDecoder, baseMs: number): boolean {
-  return !stream.content.take(contentHash(batch.data), baseMs, stream.watermark.newestMs);
+/** Judges a message without a sequence by its content. */
+function judgeContent(stream: StreamFold, batch: BatchDecoder, baseMs: number, stamped: boolean): number {
+  stream.head.unsequenced++;
+  if (stamped) return SEQUENCE_NEW;
+  const isNew = stream.content.take(contentHash(batch.data), baseMs, stream.watermark.newestMs);
+  return isNew ? SEQUENCE_NEW : SEQUENCE_DUPLICATE;
 }
 
 /** A batch without samples says how far its source has come. */
@@ -191,6 +113,7 @@ function foldSamples(
   const { stream } = route;
   const { catalog } = stream;
   const { closedUntilMs } = stream.head;
+  const { series: seriesOf } = channel.metricSet;
   const { valueCount, metricCount, metricIndex, offsetMs, values } = batch;
   let window: Window | undefined = stream.current;
   let newestMs = Number.NEGATIVE_INFINITY;
@@ -205,7 +128,7 @@ function foldSamples(
       rejectSample(channel, batch, i, rejection);
       continue;
     }
-    let series = channel.series[metric]!;
+    let series = seriesOf[metric]!;
     if (series < 0) {
       series = resolve(route, channel, metric, timeMs < closedUntilMs, rejection);
       if (series === REJECTED) continue;
@@ -243,56 +166,36 @@ function resolve(
   rejection: Rejection,
 ): number {
   const { catalog } = route.stream;
-  const wanted = channel.metrics[metric]!;
-  if (channel.series[metric] === SERIES_CHANGED || catalog.metricId(wanted) === METRIC_CHANGED) {
-    channel.series[metric] = SERIES_CHANGED;
-    rejection.add(RejectReason.UNIT_CHANGED, `${wanted.name} is known with another unit than ${wanted.unit}, or kind`);
+  const { metrics, series: seriesOf } = channel.metricSet;
+  const wanted = metrics[metric]!;
+  if (seriesOf[metric] === SERIES_CHANGED || catalog.metricId(wanted) === METRIC_CHANGED) {
+    seriesOf[metric] = SERIES_CHANGED;
+    rejection.add(
+      RejectReason.UNIT_CHANGED,
+      `${wanted.name} is known with another unit than ${wanted.unit}, or kind`,
+    );
     return REJECTED;
   }
   if (late) return UNKNOWN;
-  const series = catalog.series(route.node, wanted);
+  const series = catalog.series(route.place.node, wanted);
   if (series === undefined) {
     rejection.add(RejectReason.SERIES_LIMIT, `${wanted.name} would be one series too many`);
     return REJECTED;
   }
-  channel.series[metric] = series;
+  seriesOf[metric] = series;
   return series;
 }
 
 function rejectSample(channel: Channel, batch: BatchDecoder, sample: number, rejection: Rejection): void {
-  const metric = channel.metrics[batch.metricIndex[sample]!];
+  const metric = channel.metricSet.metrics[batch.metricIndex[sample]!];
   const value = batch.values[sample]!;
   if (metric === undefined)
     rejection.add(RejectReason.MALFORMED, `metric_index[${sample}] points at no metric`);
-  else if (!Number.isFinite(value)) rejection.add(RejectReason.NOT_FINITE, `values[${sample}] (${metric.name}) is ${value}`);
-  else rejection.add(RejectReason.FUTURE_TIMESTAMP, `offset_ms[${sample}] (${metric.name}) leads into the future`);
-}
-
-function countRejected(stream: StreamFold, rejection: Rejection): void {
-  for (const reason of REJECT_REASONS) {
-    const at = rejectedFor(reason);
-    stream.samplesPending[at] = stream.samplesPending[at]! + rejection.counts[reason]!;
-  }
-}
-
-/** Rejects a message with all its samples; those of one that cannot be read are not counted. */
-export function rejectWhole(
-  stream: StreamFold,
-  batch: BatchDecoder,
-  rejection: Rejection,
-  reason: RejectReason,
-  detail: string,
-): void {
-  rejection.add(reason, detail);
-  rejection.whole = true;
-  const samples = reason === RejectReason.MALFORMED ? 0 : batch.valueCount;
-  rejection.counts[reason] = Math.max(1, samples);
-  const at = rejectedFor(reason);
-  stream.samplesPending[at] = stream.samplesPending[at]! + samples;
-  stream.messagesPending[at] = stream.messagesPending[at]! + 1;
-}
-
-function countWhole(stream: StreamFold, batch: BatchDecoder, outcome: number): void {
-  stream.samplesPending[outcome] = stream.samplesPending[outcome]! + batch.valueCount;
-  stream.messagesPending[outcome] = stream.messagesPending[outcome]! + 1;
+  else if (!Number.isFinite(value))
+    rejection.add(RejectReason.NOT_FINITE, `values[${sample}] (${metric.name}) is ${value}`);
+  else
+    rejection.add(
+      RejectReason.FUTURE_TIMESTAMP,
+      `offset_ms[${sample}] (${metric.name}) leads into the future`,
+    );
 }

@@ -3,15 +3,16 @@
  * messages from the same checkpoint give the same counts, windows and gaps. `judge.ts` feeds it; this file owns event
  * time, the open windows and what has been decided but not yet published. All times are milliseconds since 1970.
  */
-import { SeriesCatalog } from './catalog.ts';
-import { type ClosedWindow, summarize } from './closing.ts';
-import { RecentContent } from './content.ts';
+
+import { RecentContent } from '../source/content.ts';
+import type { GapCounts, Hole } from '../source/sequence.ts';
+import { SourceRegistry, type SourceRun } from '../source/source.ts';
+import { SeriesCatalog } from '../window/catalog.ts';
+import { type ClosedWindow, summarize } from '../window/closing.ts';
+import { type PlanSegment, WindowPlan } from '../window/plan.ts';
+import { Watermark } from '../window/watermark.ts';
+import { CELL, CELL_COUNT, Window } from '../window/window.ts';
 import { ACCEPTED, addCounts, type Counts, createCounts } from './counts.ts';
-import { type PlanSegment, WindowPlan } from './plan.ts';
-import type { GapCounts, Hole } from './sequence.ts';
-import { SourceRegistry, type SourceRun } from './source.ts';
-import { Watermark } from './watermark.ts';
-import { CELL, CELL_COUNT, Window } from './window.ts';
 
 /** How a stream is folded where nobody configured it. */
 export interface FoldSettings {
@@ -177,8 +178,7 @@ export class StreamFold {
 
   /** Finds again what follows from a restored state. */
   restored(): void {
-    for (const run of this.sources.runs)
-      this.gapDueMs = Math.min(this.gapDueMs, run.sequences.nextGapMs());
+    for (const run of this.sources.runs) this.gapDueMs = Math.min(this.gapDueMs, run.sequences.nextGapMs());
   }
 
   private settle(brokerSequence: number): void {
@@ -249,8 +249,9 @@ export class StreamFold {
   }
 
   private report(run: SourceRun, holes: readonly Hole[]): void {
-    for (const { first, last } of holes) {
-      const detectedAtMs = this.watermark.newestMs;
+    for (const { first, last, openedAtMs } of holes) {
+      // Before any event time there is only that of the message that opened the hole.
+      const detectedAtMs = Math.max(this.watermark.newestMs, openedAtMs);
       this.found.push({ sourceId: run.sourceId, epoch: run.epoch, first, last, detectedAtMs });
     }
     if (holes.length > 0) run.changed = true;

@@ -38,6 +38,9 @@ export const GAP_INTERVALS = 3;
 /** Weight of a new interval in the usual one. */
 const INTERVAL_WEIGHT = 1 / 8;
 
+/** Series up to which a window of a stream with more finds its rows in a map. */
+const SPARSE_SERIES_MAX = 512;
+
 const COUNTER: number = MetricKind.COUNTER;
 
 export class Window {
@@ -47,13 +50,16 @@ export class Window {
   cellCount = 0;
   /** `cellCount` rows of CELL numbers. */
   cells: Float64Array;
-  /** Per series, its row in `cells` plus one; 0 for none. */
+  /** Per series, its row in `cells` plus one; 0 for none. Empty while `sparse` is there. */
   private rows: Int32Array;
+  /** The same for the few series of a young window: one message can open thousands of windows. */
+  private sparse: Map<number, number> | undefined;
 
   constructor(startMs: number, endMs: number, seriesCapacity: number) {
     this.startMs = startMs;
     this.endMs = endMs;
-    this.rows = new Int32Array(seriesCapacity);
+    if (seriesCapacity > SPARSE_SERIES_MAX) this.sparse = new Map();
+    this.rows = new Int32Array(this.sparse ? 0 : seriesCapacity);
     this.cells = new Float64Array(16 * CELL);
   }
 
@@ -66,27 +72,30 @@ export class Window {
     let folded = value;
     if (history[past + HISTORY_KIND] === COUNTER) {
       const before = history[past + HISTORY_LAST_VALUE]!;
-      folded = newest && before === before ? (value >= before ? value - before : Math.max(value, 0)) : 0;
+      if (!newest || Number.isNaN(before)) folded = 0;
+      else folded = value >= before ? value - before : Math.max(value, 0);
     }
-    const row = series < this.rows.length ? this.rows[series]! : 0;
+    const row = this.rowOf(series);
     if (row === 0) this.open(series, timeMs, folded);
     else this.extend((row - 1) * CELL, timeMs, folded, usualMs * GAP_INTERVALS);
     if (!newest) return;
     const intervalMs = timeMs - lastMs;
     if (intervalMs > 0)
-      history[past + HISTORY_USUAL_MS] =
-        usualMs === usualMs ? usualMs + (intervalMs - usualMs) * INTERVAL_WEIGHT : intervalMs;
+      history[past + HISTORY_USUAL_MS] = Number.isNaN(usualMs)
+        ? intervalMs
+        : usualMs + (intervalMs - usualMs) * INTERVAL_WEIGHT;
     history[past + HISTORY_LAST_MS] = timeMs;
     history[past + HISTORY_LAST_VALUE] = value;
   }
 
   /** Gives the series their new numbers; none in an open window is ever forgotten. */
   renumber(series: Int32Array): void {
-    this.rows = new Int32Array(series.length);
+    this.rows.fill(0);
+    this.sparse?.clear();
     for (let row = 0; row < this.cellCount; row++) {
       const id = series[this.cells[row * CELL + CELL_SERIES]!]!;
       this.cells[row * CELL + CELL_SERIES] = id;
-      this.rows[id] = row + 1;
+      this.place(id, row);
     }
   }
 
@@ -94,8 +103,7 @@ export class Window {
   restore(cells: Float64Array): void {
     this.cells = cells.slice();
     this.cellCount = cells.length / CELL;
-    for (let row = 0; row < this.cellCount; row++)
-      this.place(this.cells[row * CELL + CELL_SERIES]!, row);
+    for (let row = 0; row < this.cellCount; row++) this.place(this.cells[row * CELL + CELL_SERIES]!, row);
   }
 
   private open(series: number, timeMs: number, folded: number): void {
@@ -147,7 +155,20 @@ export class Window {
     cells[at + CELL_COVERED_MS] = cells[at + CELL_COVERED_MS]! + durationMs;
   }
 
+  private rowOf(series: number): number {
+    if (this.sparse !== undefined) return this.sparse.get(series) ?? 0;
+    return series < this.rows.length ? this.rows[series]! : 0;
+  }
+
   private place(series: number, row: number): void {
+    if (this.sparse !== undefined) {
+      this.sparse.set(series, row + 1);
+      if (this.sparse.size <= SPARSE_SERIES_MAX) return;
+      const { sparse } = this;
+      this.sparse = undefined;
+      for (const [id, place] of sparse) this.place(id, place - 1);
+      return;
+    }
     if (series >= this.rows.length) {
       const grown = new Int32Array(Math.max(series + 1, this.rows.length * 2));
       grown.set(this.rows);

@@ -109,8 +109,7 @@ export class SequenceWindow {
   /** Event time at which the next hole becomes a gap; Infinity without any. */
   nextGapMs(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const hole of this.holes)
-      if (!hole.declared) next = Math.min(next, hole.openedAtMs + GAP_AFTER_MS);
+    for (const hole of this.holes) if (!hole.declared) next = Math.min(next, hole.openedAtMs + GAP_AFTER_MS);
     return next;
   }
 

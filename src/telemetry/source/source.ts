@@ -3,8 +3,9 @@
  * runs are remembered, and a greater epoch ends the ones before. Messages without a sequence belong to a run of epoch
  * 0 of their own. Runs are kept in order of appearance.
  */
+
+import type { Progress } from '../window/watermark.ts';
 import { type Hole, isKnown, SequenceWindow } from './sequence.ts';
-import type { Progress } from './watermark.ts';
 
 /** Runs remembered per producer. */
 const EPOCHS_REMEMBERED = 2;
@@ -101,7 +102,9 @@ export class SourceRegistry {
 
   /** Forgets runs not heard of since `beforeMs`; one heard before any event time stays. Linear in the runs. */
   forget(beforeMs: number): void {
-    const idle = this.runs.filter((run) => run.heardMs < beforeMs && run.heardMs !== Number.NEGATIVE_INFINITY);
+    const idle = this.runs.filter(
+      (run) => run.heardMs < beforeMs && run.heardMs !== Number.NEGATIVE_INFINITY,
+    );
     if (idle.length > 0) this.remove(new Set(idle));
   }
 

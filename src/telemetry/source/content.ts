@@ -7,7 +7,7 @@
 export const CONTENT_REMEMBERED_MS = 600_000;
 
 /** Hashes remembered at once; beyond it the oldest minute is given up. */
-const HASHES_MAX = 2_000_000;
+const HASHES_MAX = 1_000_000;
 
 const MINUTE_MS = 60_000;
 

@@ -3,6 +3,7 @@
  * of numbers, so that it stands on its own while the fold goes on.
  */
 import { MetricKind } from '../../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import type { Counts } from '../fold/counts.ts';
 import {
   type CatalogMetric,
   type CatalogNode,
@@ -13,7 +14,6 @@ import {
   HISTORY_USUAL_MS,
   type SeriesCatalog,
 } from './catalog.ts';
-import type { Counts } from './counts.ts';
 import {
   CELL,
   CELL_COUNT,

@@ -5,15 +5,17 @@
  */
 import { fromBinary } from '@bufbuild/protobuf';
 import { TelemetryBatchSchema } from '../../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { type CatalogMetric, catalogMetric } from './catalog.ts';
-import { type BatchDecoder, METRICS_MAX, spanEquals, spanText } from './decode.ts';
-import type { SourceRun } from './source.ts';
+import type { SourceRun } from '../source/source.ts';
+import { type CatalogMetric, catalogMetric } from '../window/catalog.ts';
+import type { BatchDecoder } from './decode.ts';
+import { spanEquals, spanHash, spanText } from './span.ts';
 
 /** Place of a series that was not looked up, and of one whose metric is known as something else. */
 export const SERIES_UNRESOLVED = -1;
 export const SERIES_CHANGED = -2;
 
 const CHANNELS_MAX = 64;
+const METRIC_SETS_MAX = 64;
 const SOURCE_ID_MAX = 128;
 const METRIC_NAME_MAX = 128;
 const UNIT_MAX = 32;
@@ -24,6 +26,31 @@ const CELL_SIDE_MAX = 1024;
 const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
+/** The metrics of a batch, as they were written, and where their samples go. */
+export class MetricSet {
+  readonly bytes: Uint8Array;
+  readonly metrics: readonly CatalogMetric[];
+  /** Per metric its series, or one of the places above. */
+  readonly series: Int32Array;
+  /** The metrics that came after these last time: producers tend to repeat themselves. */
+  next: MetricSet | undefined;
+  /** Version of the catalog that `series` are numbers of. */
+  private version = -1;
+
+  constructor(bytes: Uint8Array, metrics: readonly CatalogMetric[]) {
+    this.bytes = bytes;
+    this.metrics = metrics;
+    this.series = new Int32Array(metrics.length);
+  }
+
+  /** Forgets the series when the catalog numbered them anew. */
+  useVersion(version: number): void {
+    if (this.version === version) return;
+    this.version = version;
+    this.series.fill(SERIES_UNRESOLVED);
+  }
+}
+
 /** One producer on one subject. */
 export class Channel {
   readonly sourceId: string;
@@ -31,15 +58,13 @@ export class Channel {
   readonly sequenced: boolean;
   /** The run that sent last. */
   run: SourceRun | undefined;
-  /** The metrics of its last batch, and per metric its series or one of the places above. */
-  metrics: readonly CatalogMetric[] = [];
-  readonly series = new Int32Array(METRICS_MAX);
-  /** Version of the catalog that `series` are numbers of. */
-  version = -1;
+  /** The metrics of its last batch. */
+  metricSet = new MetricSet(NOTHING, []);
   /** The cell its last labels declare; -1 for none. */
   cellRow = -1;
   cellCol = -1;
-  private metricBytes: Uint8Array = NOTHING;
+  /** Metrics of earlier batches, by a hash of how they were written. */
+  private readonly metricSets = new Map<number, MetricSet>();
   private labelBytes: Uint8Array = NOTHING;
 
   constructor(sourceId: string, sourceBytes: Uint8Array, sequenced: boolean) {
@@ -57,8 +82,20 @@ export class Channel {
 
   /** Takes the metrics of a batch; returns what is wrong with them, or nothing. Throws on damaged ones. */
   takeMetrics(batch: BatchDecoder): string {
-    if (spanEquals(batch.data, batch.metricsFrom, batch.metricsTo, this.metricBytes)) return '';
-    const bytes = batch.data.slice(batch.metricsFrom, batch.metricsTo);
+    const { data, metricsFrom, metricsTo } = batch;
+    const last = this.metricSet;
+    if (spanEquals(data, metricsFrom, metricsTo, last.bytes)) return '';
+    if (last.next !== undefined && spanEquals(data, metricsFrom, metricsTo, last.next.bytes)) {
+      this.metricSet = last.next;
+      return '';
+    }
+    const hash = spanHash(data, metricsFrom, metricsTo);
+    const known = this.metricSets.get(hash);
+    if (known !== undefined && spanEquals(data, metricsFrom, metricsTo, known.bytes)) {
+      this.metricSet = last.next = known;
+      return '';
+    }
+    const bytes = data.slice(metricsFrom, metricsTo);
     const metrics: CatalogMetric[] = [];
     // A run of whole fields of a batch is itself a batch.
     for (const { name, unit, kind } of fromBinary(TelemetryBatchSchema, bytes).metrics) {
@@ -68,9 +105,9 @@ export class Channel {
       if (kind < 0 || kind > METRIC_KIND_LAST) return `kind of ${name}: ${kind} is not one`;
       metrics.push(catalogMetric(name, unit, kind));
     }
-    this.metrics = metrics;
-    this.metricBytes = bytes;
-    this.series.fill(SERIES_UNRESOLVED);
+    if (this.metricSets.size >= METRIC_SETS_MAX) this.metricSets.clear();
+    this.metricSet = last.next = new MetricSet(bytes, metrics);
+    this.metricSets.set(hash, this.metricSet);
     return '';
   }
 
@@ -82,12 +119,6 @@ export class Channel {
     this.labelBytes = bytes;
     this.cellRow = sideOf(labels['homeostat.row']);
     this.cellCol = sideOf(labels['homeostat.col']);
-  }
-
-  /** Makes the numbers of `series` those of another version of the catalog. */
-  useVersion(version: number): void {
-    this.version = version;
-    this.series.fill(SERIES_UNRESOLVED);
   }
 }
 
@@ -106,13 +137,7 @@ export interface Place {
 /** One subject. */
 export class Route<Stream> {
   readonly stream: Stream;
-  readonly domain: string;
-  readonly cluster: string;
-  readonly node: string;
-  /** Why nothing may come on this subject; empty when something may. */
-  readonly fault: string;
-  /** Whether the server itself speaks of silence on it. */
-  readonly silence: boolean;
+  readonly place: Place;
   readonly domainBytes: Uint8Array;
   readonly clusterBytes: Uint8Array;
   readonly nodeBytes: Uint8Array;
@@ -120,16 +145,11 @@ export class Route<Stream> {
   private readonly channels = new Map<string, Channel>();
 
   constructor(stream: Stream, place: Place) {
-    const { domain, cluster, node } = place;
     this.stream = stream;
-    this.domain = domain;
-    this.cluster = cluster;
-    this.node = node;
-    this.fault = place.fault;
-    this.silence = place.silence;
-    this.domainBytes = encoder.encode(domain);
-    this.clusterBytes = encoder.encode(cluster);
-    this.nodeBytes = encoder.encode(node);
+    this.place = place;
+    this.domainBytes = encoder.encode(place.domain);
+    this.clusterBytes = encoder.encode(place.cluster);
+    this.nodeBytes = encoder.encode(place.node);
   }
 
   /** The channel of a batch's source; undefined when the source id is not one. */

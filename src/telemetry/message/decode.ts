@@ -4,6 +4,8 @@
  * what the generated decoder reads (packed or not, fields in any order or repeated, unknown fields skipped) and
  * refuses more: a known field with a foreign wire type, and nested lengths that overrun.
  *
+ * One class, so that the compiler sees one shape and keeps the place in the message in registers.
+ *
  * Numbers of the wire are little-endian, as is every platform this runs on; `createTelemetry` checks that.
  */
 
@@ -373,23 +375,4 @@ export class BatchDecoder {
 
 function zigzag(value: number): number {
   return (value >>> 1) ^ -(value & 1);
-}
-
-/** Whether `data[from, to)` are the bytes of `expected`. */
-export function spanEquals(data: Uint8Array, from: number, to: number, expected: Uint8Array): boolean {
-  const length = to - from;
-  if (length !== expected.length) return false;
-  for (let i = 0; i < length; i++) if (data[from + i] !== expected[i]) return false;
-  return true;
-}
-
-const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** The text of a span; undefined when it is not UTF-8. */
-export function spanText(data: Uint8Array, from: number, to: number): string | undefined {
-  try {
-    return strictText.decode(data.subarray(from, to));
-  } catch {
-    return undefined; // The decoder says "not UTF-8" by throwing.
-  }
 }
