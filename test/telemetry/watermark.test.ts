@@ -163,6 +163,21 @@ describe('silence', () => {
     expect(seconds(harness.stream.head.newestHeardMs)).toBe(5);
   });
 
+  test('that closed the last window leaves the end of input to one window of nobody, said once', () => {
+    const harness = createHarness();
+    harness.send({ source: 'a', sequence: 1, samples: [[5, 1]] }, 1000);
+    harness.send({ source: 'b', sequence: 1, samples: [[5, 1]] }, 1000);
+    speak(harness, 5 + 61, 1061);
+    expect(harness.closed).toMatchObject([{ startMs: START_MS, endOfInput: false }]);
+    harness.send({ source: 'a', sequence: 2, baseSeconds: 5, endOfInput: true }, 1062);
+    harness.send({ source: 'b', sequence: 2, baseSeconds: 5, endOfInput: true }, 1063);
+    expect(harness.closed.slice(1)).toMatchObject([{ nodes: [], completeness: 0, endOfInput: true }]);
+    expect(harness.closed[1]!.startMs).toBeGreaterThan(START_MS);
+    expect(harness.stream.head.windowsClosed).toBe(1);
+    harness.send({ source: 'a', epoch: 2, sequence: 1, samples: [[200, 1]], endOfInput: true }, 1300);
+    expect(harness.closed.slice(2)).toMatchObject([{ nodes: [{ name: 'n1' }], endOfInput: true }]);
+  });
+
   test("is never counted, and never more than the broker's stamps say", () => {
     const harness = createHarness();
     harness.send({ sequence: 1, samples: [[5, 1]] }, 1000);

@@ -52,6 +52,8 @@ export interface StreamHead {
   /** Messages without a sequence. */
   unsequenced: number;
   nextSweepMs: number;
+  /** Whether the window closed last said that the input ended. */
+  endAnnounced: boolean;
 }
 
 export class StreamFold {
@@ -101,6 +103,7 @@ export class StreamFold {
       windowsClosed: 0,
       unsequenced: 0,
       nextSweepMs: Number.NEGATIVE_INFINITY,
+      endAnnounced: false,
     };
   }
 
@@ -150,11 +153,18 @@ export class StreamFold {
     this.settle(brokerSequence);
   }
 
-  /** A run said that the recording ended: every open window closes. */
+  /**
+   * A run said that the recording ended: every open window closes. Where silence has closed them all before, one window
+   * of nobody carries the news, since consumers would otherwise wait for the stream for ever.
+   */
   endOfInput(run: SourceRun, brokerSequence: number): void {
     run.ended = true;
-    const last = this.windows.at(-1);
-    if (last !== undefined) this.closeUntil(last.endMs, brokerSequence, true);
+    const { head, windows, plan } = this;
+    if (windows.length === 0) {
+      if (head.endAnnounced || !Number.isFinite(head.closedUntilMs)) return;
+      windows.push(new Window(head.closedUntilMs, plan.endOf(head.closedUntilMs), 0));
+    }
+    this.closeUntil(windows.at(-1)!.endMs, brokerSequence, true);
   }
 
   /** A hole appeared in a run's sequences with the message just folded. */
@@ -217,7 +227,9 @@ export class StreamFold {
       brokerSequence,
       endOfInput,
     });
-    this.head.windowsClosed++;
+    // Windows of nobody are not counted: whether silence came first depends on the wall clock.
+    if (window.cellCount > 0) this.head.windowsClosed++;
+    this.head.endAnnounced = endOfInput;
     addCounts(this.samples, this.samplesPending);
     addCounts(this.messages, this.messagesPending);
     this.samplesPending.fill(0);

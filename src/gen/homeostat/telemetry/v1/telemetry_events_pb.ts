@@ -104,7 +104,8 @@ export type WindowClosed = Message<"homeostat.telemetry.v1.WindowClosed"> & {
   brokerSequence: bigint;
 
   /**
-   * True when the stream ended with this window.
+   * True when the stream ended with this window. Where silence had closed every window before, a window without nodes
+   * carries it.
    *
    * @generated from field: bool end_of_input = 12;
    */
