@@ -22,4 +22,5 @@ export default {
   ],
   collectCoverageFrom: ['src/**/*.ts', '!src/gen/**'],
   testTimeout: 30_000,
+  reporters: ['default', '<rootDir>/scripts/skipped-reporter.mjs'],
 };

@@ -10,6 +10,11 @@ export const DEMO_RATE = 120;
 const HISTORY_MS = 20 * 60_000;
 /** The shown part ends this long before now, so that no sample comes from the future. */
 const SLACK_MS = 60_000;
+/**
+ * The first sample falls on the start of a window: the first node heard moves the watermark before the others are
+ * known, and must not pass a boundary with it.
+ */
+const ALIGN_MS = 60_000;
 
 export interface DemoOptions {
   readonly nodes: number;
@@ -26,7 +31,7 @@ export interface Timeline {
 }
 
 export function planTimeline(nowMs: number, showMs: number): Timeline {
-  const endMs = nowMs - SLACK_MS;
-  const showStartMs = endMs - showMs * DEMO_RATE;
-  return { startMs: showStartMs - HISTORY_MS, showStartMs, endMs };
+  const lengthMs = HISTORY_MS + showMs * DEMO_RATE;
+  const startMs = Math.floor((nowMs - SLACK_MS - lengthMs) / ALIGN_MS) * ALIGN_MS;
+  return { startMs, showStartMs: startMs + HISTORY_MS, endMs: startMs + lengthMs };
 }
