@@ -1,6 +1,6 @@
 /**
  * What is known of a subject: the stream and node it names, and per producer on it the bytes last seen, so that a
- * message like the one before is recognised by comparing bytes instead of reading text. Only a cache: nothing here
+ * message like the one before is recognized by comparing bytes instead of reading text. Only a cache: nothing here
  * outlives the process or changes an outcome.
  */
 import { fromBinary } from '@bufbuild/protobuf';

@@ -3,7 +3,7 @@
  * Event time is part of the content, so a repeat can only be found in its own minute.
  */
 
-/** Event time over which repeats are recognised, milliseconds. */
+/** Event time over which repeats are recognized, milliseconds. */
 export const CONTENT_REMEMBERED_MS = 600_000;
 
 /** Hashes remembered at once; beyond it the oldest minute is given up. */

@@ -176,7 +176,7 @@ export const ServerReflectionResponseSchema: GenMessage<ServerReflectionResponse
   messageDesc(file_grpc_reflection_v1_reflection, 2);
 
 /**
- * Serialised google.protobuf.FileDescriptorProto messages.
+ * Serialized google.protobuf.FileDescriptorProto messages.
  *
  * @generated from message grpc.reflection.v1.FileDescriptorResponse
  */
