@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ensureNats } from '../bus/find-nats.ts';
 import { type Config, ConfigError, PREFIX, processEnvironment, readConfig } from '../config.ts';
 import { AppError, describeError } from '../errors.ts';
 import type { RunningServer } from '../server.ts';
@@ -92,11 +93,17 @@ function configOf(environment: Readonly<Record<string, string | undefined>>): Co
 
 async function launch(config: Config): Promise<RunningServer> {
   try {
+    if (!config.NATS_URL) await ensureNats({ onInstall: announceInstall });
     const { startServer } = await import('../server.ts');
     return await startServer(config);
   } catch (error) {
     throw startFailure(error);
   }
+}
+
+/** Installing takes a while: whoever waits is told, whatever the level of logs. */
+function announceInstall(how: string): void {
+  process.stderr.write(`nats-server is not here; installing it: ${how}\n`);
 }
 
 /** What was refused on purpose, or by the system, is one sentence; anything else is a fault and keeps its stack. */
