@@ -2,6 +2,7 @@
 import { type ChildProcessByStdio, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { inNamespace } from '../support/namespace.ts';
 
 const loader = fileURLToPath(new URL('../support/typescript-loader.mjs', import.meta.url));
 
@@ -35,19 +36,4 @@ function parsed({ status, stdout, stderr }: SpawnSyncReturns<string>): unknown {
 export function runOnTmpfs(folder: string, options: string, script: string, ...args: string[]): unknown {
   const quoted = [process.execPath, ...command(script, args)].map((word) => `'${word}'`).join(' ');
   return parsed(inNamespace(`mount -t tmpfs -o ${options} tmpfs '${folder}' && exec ${quoted}`));
-}
-
-function inNamespace(script: string) {
-  return spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', script], {
-    encoding: 'utf8',
-    env: { PATH: process.env['PATH'] },
-  });
-}
-
-/** Why there can be no file system of one's own here; undefined when there can. */
-export function tmpfsMissing(): string | undefined {
-  const { status } = inNamespace('mount -t tmpfs -o size=64k tmpfs /tmp');
-  return status === 0
-    ? undefined
-    : 'this system gives no unprivileged mount namespaces (unshare --user --mount)';
 }

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../src/clock.ts';
 import { openStore } from '../../src/store/open.ts';
+import { tmpfsMissing } from '../support/namespace.ts';
 import { silentLogger } from '../support/stores.ts';
-import { runOnTmpfs, runScript, tmpfsMissing } from './child.ts';
+import { runOnTmpfs, runScript } from './child.ts';
 import { amounts, counterMigrations } from './counter-table.ts';
 
 describe('a store that cannot be opened says why in one sentence', () => {

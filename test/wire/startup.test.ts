@@ -1,22 +1,18 @@
 /** A server that cannot start says why in one sentence on standard error and exits with code 2. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { inNamespace, tmpfsMissing } from '../support/namespace.ts';
 
 const program = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'dist', 'cli', 'main.js');
 
-const inNamespace = (script: string) =>
-  spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', script], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
-const namespaces = inNamespace('mount -t tmpfs -o size=64k tmpfs /tmp').status === 0;
-const onTmpfs = namespaces ? test : test.skip;
-const unless = namespaces ? '' : ' (skipped: this system gives no unprivileged mount namespaces)';
+const missing = tmpfsMissing();
+const onTmpfs = missing === undefined ? test : test.skip;
+const unless = missing === undefined ? '' : ` (skipped: ${missing})`;
 
 describe('a server that cannot start', () => {
   let dataDir = '';
