@@ -108,6 +108,7 @@ export const variables = {
     ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
     'Least level of log lines.',
   ),
+  WORKER_THREADS: integer(2, 1, 256, 'Threads for computations too long for the event loop.'),
   PRUNE_MS: integer(MINUTE, SECOND, DAY, 'How often what is past its retention is removed.'),
   STOP_TIMEOUT_MS: integer(10_000, 100, 5 * MINUTE, 'Time a stopping server gives to calls under way.'),
 
@@ -177,8 +178,30 @@ export const variables = {
   RESILIENCE_LOWER_AFTER_MS: integer(30 * MINUTE, 0, DAY, 'Calm event time before a level is lowered.'),
   RESILIENCE_MARGIN: real(0.02, 0, 0.5, 'How far under a threshold counts as calm.'),
   RESILIENCE_UNKNOWN_LOOKS: integer(3, 1, 1_000, 'Looks without utilization that force level 2.'),
+  RESILIENCE_GRID_MS: integer(MINUTE, SECOND, DAY, 'Event time one value of a watched series stands for.'),
+  RESILIENCE_LOOK_MS: integer(15 * MINUTE, MINUTE, DAY, 'Event time between two looks for early warnings.'),
+  RESILIENCE_DENSE_LOOK_MS: integer(5 * MINUTE, MINUTE, DAY, 'The same from defense level 2 on.'),
+  RESILIENCE_SURROGATES: integer(199, 99, 19_999, 'Surrogates each metric is first compared with.'),
+  RESILIENCE_ALPHA: real(0.05, 0.0001, 0.2, 'Chance of a false alarm over all tests of a look.'),
+  RESILIENCE_BANDWIDTH: real(0.2, 0.01, 1, 'Bandwidth of detrending, as a share of a series.'),
+  RESILIENCE_ROLLING: real(0.5, 0.1, 0.9, 'Rolling window of indicators, as a share of a series.'),
+  RESILIENCE_MAP_GRACE_MS: integer(
+    10 * SECOND,
+    100,
+    HOUR,
+    'Time without any map after which looks no longer wait for them.',
+  ),
+  RESILIENCE_PHASE_MAY_DECLARE_EMERGENCY: flag(
+    false,
+    'Whether IMMINENT phase risk alone makes an emergency.',
+  ),
   RESILIENCE_HEALTH_MS: integer(100, 1, MINUTE, 'Least time between two announcements of health.'),
-  RESILIENCE_LOG_RETENTION_MS: integer(90 * DAY, DAY, 3650 * DAY, 'How long level changes are kept.'),
+  RESILIENCE_LOG_RETENTION_MS: integer(
+    90 * DAY,
+    DAY,
+    3650 * DAY,
+    'How long level changes and looks for early warnings are kept.',
+  ),
 
   SESSION_LIMIT: integer(200, 1, 1_000_000, 'Sessions created or live at a time.'),
   SESSION_OWNER_LIMIT: integer(20, 1, 10_000, 'Sessions created or live at a time per owner.'),
@@ -233,6 +256,8 @@ function crossChecks(values: Values): string[] {
     for (const name of ['NATS_CREDS_FILE', 'NATS_CA_FILE'] as const)
       if (values[name]) faults.push(`${PREFIX}${name}: needs ${PREFIX}NATS_URL`);
   }
+  if (values.RESILIENCE_DENSE_LOOK_MS > values.RESILIENCE_LOOK_MS)
+    faults.push(`${PREFIX}RESILIENCE_DENSE_LOOK_MS: may not exceed ${PREFIX}RESILIENCE_LOOK_MS`);
   if (values.RPC_DEADLINE_MS > values.RPC_DEADLINE_MAX_MS)
     faults.push(`${PREFIX}RPC_DEADLINE_MS: may not exceed ${PREFIX}RPC_DEADLINE_MAX_MS`);
   return faults;

@@ -11,9 +11,11 @@ import { type Closers, createClosers } from './closers.ts';
 import type { Config } from './config.ts';
 import { claimDataDir, type DataDir } from './data-dir.ts';
 import { createEnergy, energyMigrations } from './energy/context.ts';
+import { createPosts } from './http/posts.ts';
 import { createHttpServer } from './http/serve.ts';
 import { createIdentity, type Identity, identityMigrations } from './identity/context.ts';
 import { createIds, type NewId } from './ids.ts';
+import { createWorkerPool, type WorkerPool } from './numeric/worker-pool.ts';
 import { createLogger, createMetrics, type Logger, type Metrics } from './observability.ts';
 import { createResilience, resilienceMigrations } from './resilience/context.ts';
 import { createRpcServer } from './rpc/serve.ts';
@@ -62,6 +64,7 @@ interface Edges {
   readonly dataDir: DataDir;
   readonly store: Store;
   readonly bus: Bus;
+  readonly workers: WorkerPool;
 }
 
 /** Starts a server. Throws AppError with one sentence when an edge cannot be opened. */
@@ -105,7 +108,8 @@ export async function recoverAdminKey(config: Config): Promise<string> {
   }
 }
 
-const migrations: readonly Migration[] = [
+/** Every step of the schema but the store's own, in the order they are applied. */
+export const migrations: readonly Migration[] = [
   ...busMigrations,
   ...identityMigrations,
   ...telemetryMigrations,
@@ -150,9 +154,14 @@ async function openEdges(
     ...(config.NATS_CA_FILE && { caFile: config.NATS_CA_FILE }),
   });
   closers.push('bus', () => bus.close());
+  const workers = createWorkerPool({ threads: config.WORKER_THREADS, queueMax: WORKER_QUEUE_MAX });
+  closers.push('workers', () => workers.close());
   logger.info({ broker: bus.broker, durability: bus.durability, database: store.dialect }, 'edges open');
-  return { clock, logger, metrics, secrets, newId: createIds(clock), dataDir, store, bus };
+  return { clock, logger, metrics, secrets, newId: createIds(clock), dataDir, store, bus, workers };
 }
+
+/** Tasks that may wait for a worker; whoever asks for many bounds itself far below. */
+const WORKER_QUEUE_MAX = 4_096;
 
 /** In the order facts travel. */
 function createContexts(config: Config, edges: Edges): readonly SupervisedContext[] {
@@ -188,11 +197,21 @@ async function serve(
   // Closed in reverse: new calls are refused and those under way finish before the contexts they need are stopped.
   closers.push('identity', identity.stop);
   for (const context of [...contexts].reverse()) closers.push(context.name, context.stop);
+  const posts = createPosts({
+    clock,
+    logger,
+    metrics,
+    routes: contexts.flatMap((context) => context.routes),
+    gate: rpc.gate,
+    bodyBytesMax: config.RPC_RECEIVE_BYTES_MAX,
+    createRequestId: edges.newId,
+  });
   const http = createHttpServer({
     clock,
     logger,
     metrics,
     health: rpc.health,
+    posts,
     config: { address: config.HTTP_ADDRESS },
   });
   closers.push('HTTP', http.stop);

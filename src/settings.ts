@@ -80,6 +80,15 @@ export function resilienceConfig(config: Config): ResilienceConfig {
     unknownLooksMax: config.RESILIENCE_UNKNOWN_LOOKS,
     healthIntervalMs: config.RESILIENCE_HEALTH_MS,
     logRetentionMs: config.RESILIENCE_LOG_RETENTION_MS,
+    gridMs: config.RESILIENCE_GRID_MS,
+    lookMs: config.RESILIENCE_LOOK_MS,
+    denseLookMs: config.RESILIENCE_DENSE_LOOK_MS,
+    surrogates: config.RESILIENCE_SURROGATES,
+    alpha: config.RESILIENCE_ALPHA,
+    bandwidth: config.RESILIENCE_BANDWIDTH,
+    rolling: config.RESILIENCE_ROLLING,
+    mapGraceMs: config.RESILIENCE_MAP_GRACE_MS,
+    phaseMayDeclareEmergency: config.RESILIENCE_PHASE_MAY_DECLARE_EMERGENCY,
     pruneIntervalMs: config.PRUNE_MS,
   };
 }

@@ -95,7 +95,7 @@ const onlyTheRootComposes: Rule = (source) => {
 };
 
 const DOOR_FILES =
-  /\/(context|service|ingest|publish|store|errors|watch|sweep|cadence|bootstrap|silence|pool|worker)\.ts$/;
+  /\/(context|service|ingest|publish|store|errors|watch|sweep|cadence|bootstrap|silence|pool|worker|looks|migrations)\.ts$/;
 
 /** Rule 3: domain files import only errors, units, numeric, types of clock and random, contracts and siblings. */
 const domainStaysPure: Rule = (source) => {

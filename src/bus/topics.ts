@@ -11,6 +11,8 @@ import {
 import {
   DefenseLevelChangedSchema,
   HealthUpdatedSchema,
+  PhaseRiskAssessedSchema,
+  ResilienceAlertRaisedSchema,
 } from '../gen/homeostat/resilience/v1/resilience_events_pb.ts';
 import {
   SessionRefusedSchema,
@@ -46,6 +48,8 @@ export const topics = {
   energyMapUpdated: topic(EnergyMapUpdatedSchema, 'recorded'),
   streamConfigured: topic(StreamConfiguredSchema, 'recorded'),
   defenseLevelChanged: topic(DefenseLevelChangedSchema, 'recorded'),
+  phaseRiskAssessed: topic(PhaseRiskAssessedSchema, 'recorded'),
+  resilienceAlertRaised: topic(ResilienceAlertRaisedSchema, 'recorded'),
   healthUpdated: topic(HealthUpdatedSchema, 'transient'),
   sessionStateChanged: topic(SessionStateChangedSchema, 'recorded'),
   sessionRefused: topic(SessionRefusedSchema, 'transient'),

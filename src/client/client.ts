@@ -17,6 +17,7 @@ import type {
 } from '@bufbuild/protobuf';
 import { EnergyService } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { ResilienceService } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
+import { ThermodynamicsService } from '../gen/homeostat/resilience/v1/thermodynamics_service_pb.ts';
 import { SessionService } from '../gen/homeostat/session/v1/session_service_pb.ts';
 import { TelemetryService } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { type CallOptions, type Channel, type ChannelOptions, openChannel } from './channel.ts';
@@ -98,6 +99,7 @@ export interface Clients {
   readonly telemetry: Client<typeof TelemetryService>;
   readonly energy: Client<typeof EnergyService>;
   readonly resilience: Client<typeof ResilienceService>;
+  readonly thermodynamics: Client<typeof ThermodynamicsService>;
   readonly session: Client<typeof SessionService>;
   /** Ends the connection; calls under way fail. */
   close(): void;
@@ -110,6 +112,7 @@ export function createClients(options: ChannelOptions): Clients {
     telemetry: createClient(TelemetryService, channel),
     energy: createClient(EnergyService, channel),
     resilience: createClient(ResilienceService, channel),
+    thermodynamics: createClient(ThermodynamicsService, channel),
     session: createClient(SessionService, channel),
     close: channel.close,
   };

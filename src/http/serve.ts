@@ -1,13 +1,14 @@
 /**
  * The small HTTP edge: `/livez` (the process turns), `/readyz` (it serves, with every service and reason) and
- * `/metrics`. Read-only: GET and HEAD, no bodies. It has no credentials, so it listens on loopback unless configured
- * otherwise, and tells nothing about data.
+ * `/metrics`, by GET and HEAD, without bodies and without credentials, since they tell nothing about data; and by POST
+ * what `posts.ts` takes, with the credentials of gRPC. It listens on loopback unless configured otherwise.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { Clock, Timer } from '../clock.ts';
+import { type Clock, delay, type Timer } from '../clock.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { HealthView } from '../rpc/health.ts';
 import { listen } from '../rpc/listen.ts';
+import { BODY_MS, type Posts } from './posts.ts';
 
 export interface HttpConfig {
   /** `host:port`; port 0 takes a free one. Default 127.0.0.1:8080. */
@@ -20,12 +21,17 @@ export interface HttpServerDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly health: HealthView;
+  /** None: nothing is taken by POST. */
+  readonly posts?: Posts;
 }
 
 export interface HttpServer {
   /** Listens, and resolves with the address taken. Throws ADDRESS_UNUSABLE. */
   start(): Promise<string>;
-  /** Takes no more requests and closes every connection. Harmless when not started. */
+  /**
+   * Takes no more requests, lets posts under way finish for up to 5 s, and closes every connection. Harmless when not
+   * started.
+   */
   stop(): Promise<void>;
 }
 
@@ -33,15 +39,19 @@ export interface HttpServer {
 const LIVE_MS = 5_000;
 const TURN_MS = 500;
 const HEADER_BYTES_MAX = 16 * 1024;
-/** Time a client has to send its request. */
-const REQUEST_MS = 5_000;
+/** Time a client has to send the head of its request. */
+const HEAD_MS = 5_000;
+/** How often requests that take too long are looked for. */
+const CHECK_MS = 1_000;
+/** Time that posts under way have to finish when the server stops. */
+const FINISH_MS = 5_000;
 /** Idle connections are kept this long: longer than scrape intervals, so that scrapers keep theirs. */
 const KEEP_ALIVE_MS = 65_000;
 
 type Answer = (response: ServerResponse) => void | Promise<void>;
 
 export function createHttpServer(deps: HttpServerDeps): HttpServer {
-  const { config, clock, logger, metrics, health } = deps;
+  const { config, clock, logger, metrics, health, posts } = deps;
   let turnedMs = clock.monotonicMs();
   let turning: Timer | undefined;
 
@@ -67,13 +77,17 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
     ['/metrics', scrape],
   ]);
 
+  const paths = [...answers.keys(), ...(posts?.paths ?? [])];
+
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
-    const answer = answers.get(request.url!) ?? answers.get(pathOf(request.url!));
+    const path = pathOf(request.url!);
+    const answer = answers.get(path);
+    if (!answer && posts?.paths.includes(path)) return posts.take(path, request, response);
     if (hasBody(request)) {
       response.setHeader('connection', 'close'); // What it sends is not read.
-      return reply(response, 413, PLAIN, 'no request here has a body\n');
+      return reply(response, 413, PLAIN, 'no such request has a body\n');
     }
-    if (!answer) return reply(response, 404, PLAIN, 'no such path; there are /livez, /readyz and /metrics\n');
+    if (!answer) return reply(response, 404, PLAIN, `no such path; there are ${paths.join(', ')}\n`);
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD');
       return reply(response, 405, PLAIN, 'only GET and HEAD\n');
@@ -88,8 +102,9 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   const server = createServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
-      headersTimeout: REQUEST_MS,
-      requestTimeout: REQUEST_MS,
+      headersTimeout: HEAD_MS,
+      requestTimeout: HEAD_MS + BODY_MS,
+      connectionsCheckingInterval: CHECK_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
     },
     onRequest,
@@ -106,10 +121,16 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
     async stop() {
       turning?.cancel();
       if (!server.listening) return;
-      await new Promise<void>((resolve) => {
+      const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
       });
+      if (posts) {
+        const finished = new AbortController();
+        void posts.idle().then(() => finished.abort());
+        await delay(clock, FINISH_MS, finished.signal);
+      }
+      server.closeAllConnections();
+      await closed;
     },
   };
 }

@@ -11,4 +11,10 @@ export const resilienceError = defineErrors('homeostat.resilience', {
     ['domain', 'cluster'],
     ({ domain, cluster }) => `there is no cell ${domain}/${cluster}`,
   ),
+  WORKERS_BUSY: reason('RESOURCE_EXHAUSTED', [], () => 'all workers are busy and their queue is full'),
+  WORK_TOO_LARGE: reason(
+    'RESOURCE_EXHAUSTED',
+    ['work', 'limit'],
+    ({ work, limit }) => `the request asks for ${work} multiply-adds, more than ${limit}`,
+  ),
 });

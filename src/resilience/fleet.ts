@@ -23,13 +23,10 @@ export interface DefenseChange {
   readonly cause: Cause;
 }
 
-/** What became of one part. */
-export interface FoldOutcome {
-  readonly duplicate: boolean;
-  /** Windows judged without all their parts. */
-  readonly incomplete: number;
-  /** What each look made of utilization. */
-  readonly looks: readonly StatusName[];
+/** What came of one window. */
+export interface FleetJudgment {
+  /** What the look made of utilization; undefined when there was nothing to look at. */
+  readonly found: StatusName | undefined;
   /** In the order they happened; where a cell moves the fleet, its own change comes first. */
   readonly changes: readonly DefenseChange[];
 }
@@ -49,32 +46,29 @@ export function fleetLevel(cells: Cells): DefenseLevel {
   return level;
 }
 
-/** Folds a part into `cells`: replaces the one cell it concerns. O(cells + nodes of the cell). */
-export function foldPart(cells: Map<string, Cell>, part: WindowPart, rules: LookRules): FoldOutcome {
+/**
+ * Puts a part in its place in `cells`. Gives the windows it completes, which `judgeWindow` must be given next, in this
+ * order; undefined, with nothing changed, for a part that is known already.
+ */
+export function acceptPart(cells: Map<string, Cell>, part: WindowPart): readonly OpenWindow[] | undefined {
   const key = cellKey(part);
   const before = cells.get(key) ?? newCell({ domain: part.domain, cluster: part.cluster });
   const { outcome, open, complete } = assemble(before.open, part, before.lastStartMs);
-  if (outcome === 'duplicate') return { duplicate: true, incomplete: 0, looks: [], changes: [] };
-
-  const looks: StatusName[] = [];
-  const changes: DefenseChange[] = [];
+  if (outcome === 'duplicate') return undefined;
   cells.set(key, { ...before, open });
-  for (const window of complete) {
-    const judgment = judgeIn(cells, key, window, rules);
-    if (judgment.found) looks.push(judgment.found);
-    changes.push(...judgment.changes);
-  }
-  const incomplete = complete.filter((window) => window.seen.length < window.parts).length;
-  return { duplicate: false, incomplete, looks, changes };
+  return complete;
 }
 
-/** Judges a window of one cell; the changes of the cell and, where it moves the fleet, of the fleet. */
-function judgeIn(
+/**
+ * Judges a window of the cell at `key`, which it replaces; the changes of the cell and, where it moves the fleet, of
+ * the fleet. O(cells + nodes of the cell).
+ */
+export function judgeWindow(
   cells: Map<string, Cell>,
   key: string,
   window: OpenWindow,
   rules: LookRules,
-): { readonly found: StatusName | undefined; readonly changes: readonly DefenseChange[] } {
+): FleetJudgment {
   const before = cells.get(key)!;
   const fromLevel = fleetLevel(cells);
   const { cell, found, changes } = judge(before, window, rules);

@@ -5,7 +5,10 @@
 import { type Cell, type CellName, UNCONFIGURED_INPUTS } from './cells/cell.ts';
 import { type HysteresisRules, heldUntilMs } from './defense/hysteresis.ts';
 import type { DefenseInput, DefenseLevel, Figure } from './defense/level.ts';
+import type { RiskSeverity } from './early-warning/assessment.ts';
+import { severityRank } from './early-warning/severity.ts';
 import { type Cells, cellKey } from './fleet.ts';
+import type { CellRisk } from './phase-risk/held-risk.ts';
 
 /** A level and where it comes from. */
 export interface Defense {
@@ -17,12 +20,19 @@ export interface Defense {
   readonly asOfMs?: number;
 }
 
+/** How near a critical transition a scope is. */
+export interface PhaseRisk extends Pick<CellRisk, 'severity' | 'status' | 'why' | 'asOfMs'> {
+  /** Metrics by the severity that holds. */
+  readonly signals: Readonly<Partial<Record<RiskSeverity, number>>>;
+}
+
 /** Health of one cell, the level being its own. */
 export interface CellHealth {
   readonly name: CellName;
   /** The cell's own level. */
   readonly defense: Defense;
   readonly utilization: Figure;
+  readonly phaseRisk: PhaseRisk;
   readonly ended: boolean;
 }
 
@@ -35,6 +45,8 @@ export interface Health {
   readonly utilization: Figure;
   readonly ceiling: Figure;
   readonly servedShare: Figure;
+  /** The worst of its cells that go on. */
+  readonly phaseRisk: PhaseRisk;
   /** By domain and cluster. */
   readonly cells: readonly CellHealth[];
   readonly asOfMs?: number;
@@ -77,9 +89,11 @@ export function createHealthBoard(rules: HealthRules): HealthBoard {
   };
   const reportFleet = (): Health => {
     const all = [...cells.values()].map((cell) => cellHealth(cell, rules)).sort(byName);
-    const defense = fleetDefense(all.filter((cell) => !cell.ended));
-    const utilization = meanFigure(all.filter((cell) => !cell.ended).map((cell) => cell.utilization));
-    return { defense, utilization, ceiling, servedShare, cells: all, ...asOf(newest(all)) };
+    const going = all.filter((cell) => !cell.ended);
+    const defense = fleetDefense(going);
+    const utilization = meanFigure(going.map((cell) => cell.utilization));
+    const phaseRisk = worstRisk(going.map((cell) => cell.phaseRisk));
+    return { defense, utilization, ceiling, servedShare, phaseRisk, cells: all, ...asOf(newest(all)) };
   };
   const reportCell = (cell: Cell): Health => {
     const own = cellHealth(cell, rules);
@@ -90,6 +104,7 @@ export function createHealthBoard(rules: HealthRules): HealthBoard {
       utilization: own.utilization,
       ceiling,
       servedShare,
+      phaseRisk: own.phaseRisk,
       cells: [own],
       ...asOf(cell.asOfMs),
     };
@@ -123,7 +138,7 @@ export function createHealthBoard(rules: HealthRules): HealthBoard {
 }
 
 function cellHealth(cell: Cell, rules: HealthRules): CellHealth {
-  const { name, held, inputs, utilization, ended, asOfMs } = cell;
+  const { name, held, inputs, utilization, ended, asOfMs, risk } = cell;
   const until = asOfMs === undefined ? undefined : heldUntilMs(held, asOfMs, rules);
   const defense: Defense = {
     scope: name,
@@ -132,7 +147,30 @@ function cellHealth(cell: Cell, rules: HealthRules): CellHealth {
     ...(until !== undefined && { heldUntilMs: until }),
     ...asOf(asOfMs),
   };
-  return { name, defense, utilization, ended };
+  return { name, defense, utilization, phaseRisk: riskOf(risk), ended };
+}
+
+function riskOf({ severity, status, why, asOfMs, metrics }: CellRisk): PhaseRisk {
+  const signals: Partial<Record<RiskSeverity, number>> = {};
+  for (const held of Object.values(metrics)) signals[held] = (signals[held] ?? 0) + 1;
+  return { severity, status, signals, ...(why !== undefined && { why }), ...asOf(asOfMs) };
+}
+
+/** The worst of some risks, with the metrics of all; what is not known is so only where nothing is. */
+function worstRisk(risks: readonly PhaseRisk[]): PhaseRisk {
+  let found: PhaseRisk = {
+    severity: 'UNKNOWN',
+    status: 'NOT_CONFIGURED',
+    why: 'there is no cell',
+    signals: {},
+  };
+  const signals: Partial<Record<RiskSeverity, number>> = {};
+  for (const [index, risk] of risks.entries()) {
+    if (index === 0 || severityRank(risk.severity) > severityRank(found.severity)) found = risk;
+    for (const [severity, count] of Object.entries(risk.signals) as [RiskSeverity, number][])
+      signals[severity] = (signals[severity] ?? 0) + count;
+  }
+  return { ...found, signals };
 }
 
 /** The fleet's level, explained by the cell that leads: the highest level, of equals the highest utilization. */

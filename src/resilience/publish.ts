@@ -7,18 +7,22 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Bus } from '../bus/bus.ts';
 import { topics } from '../bus/topics.ts';
 import type { Clock, Timer } from '../clock.ts';
+import type { ResilienceAlertRaisedSchema } from '../gen/homeostat/resilience/v1/resilience_events_pb.ts';
 import {
   type DefenseInputSchema,
   type DefenseLogEntrySchema,
   type DefenseStateSchema,
   type EstimateSchema,
   type HealthReportSchema,
+  type PhaseRiskSchema,
+  PhaseSeverity,
   Status,
 } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
+import type { PhaseRiskAssessment } from '../gen/homeostat/resilience/v1/thermodynamics_service_pb.ts';
 import type { Tx } from '../store/store.ts';
 import type { CellName } from './cells/cell.ts';
 import type { DefenseInput, Figure } from './defense/level.ts';
-import type { Defense, Health, HealthBoard } from './health.ts';
+import type { Defense, Health, HealthBoard, PhaseRisk } from './health.ts';
 import type { LogEntry } from './store.ts';
 
 /** Records `DefenseLevelChanged` for a log entry; the change's key makes the event's id. */
@@ -30,6 +34,36 @@ export async function recordLevelChange(
   traceparent: string | undefined,
 ): Promise<void> {
   await bus.record(tx, topics.defenseLevelChanged, key, { change: logEntryToProto(entry) }, traceparent);
+}
+
+/** Records `PhaseRiskAssessed`; the id of the assessment makes the event's. */
+export async function recordAssessment(
+  bus: Pick<Bus, 'record'>,
+  tx: Tx,
+  assessment: PhaseRiskAssessment,
+  traceparent: string | undefined,
+): Promise<void> {
+  await bus.record(tx, topics.phaseRiskAssessed, assessment.id, { assessment }, traceparent);
+}
+
+/** Records `ResilienceAlertRaised` for an assessment that is CRITICAL or worse. */
+export async function recordAlert(
+  bus: Pick<Bus, 'record'>,
+  tx: Tx,
+  assessment: PhaseRiskAssessment,
+  traceparent: string | undefined,
+): Promise<void> {
+  const { id, scope, at, overallSeverity, recommendations, signals } = assessment;
+  const alert: MessageInitShape<typeof ResilienceAlertRaisedSchema> = {
+    id,
+    kind: 'PHASE_RISK',
+    severity: overallSeverity,
+    description: signals.map(({ description }) => description).join('; '),
+    recommendations,
+    ...(scope && { scope }),
+    ...(at && { at }),
+  };
+  await bus.record(tx, topics.resilienceAlertRaised, id, alert, traceparent);
 }
 
 /** Announces the fleet's health. */
@@ -85,14 +119,25 @@ export function healthToProto(health: Health): MessageInitShape<typeof HealthRep
     utilization: figureToProto(health.utilization),
     ceiling,
     servedShare: figureToProto(health.servedShare),
+    phaseRisk: riskToProto(health.phaseRisk),
     cells: health.cells.map((cell) => ({
       cell: cell.name,
       defense: defenseToProto(cell.defense),
       utilization: figureToProto(cell.utilization),
       ceiling,
       ended: cell.ended,
+      phaseRisk: riskToProto(cell.phaseRisk),
     })),
     ...(health.asOfMs !== undefined && { asOf: timestampFromMs(health.asOfMs) }),
+  };
+}
+
+function riskToProto(risk: PhaseRisk): MessageInitShape<typeof PhaseRiskSchema> {
+  return {
+    severity: PhaseSeverity[risk.severity],
+    status: Status[risk.status],
+    why: risk.why ?? '',
+    ...(risk.asOfMs !== undefined && { asOf: timestampFromMs(risk.asOfMs) }),
   };
 }
 

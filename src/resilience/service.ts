@@ -4,15 +4,12 @@
  */
 import { durationMs } from '@bufbuild/protobuf/wkt';
 import type { Clock } from '../clock.ts';
-import { fieldError } from '../errors.ts';
 import {
   type GetHealthRequest,
-  type ListDefenseLogRequest,
   ResilienceService,
-  type Scope,
 } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import { type Handlers, type ServiceBinding, serviceBinding } from '../rpc/handler.ts';
-import type { CellName } from './cells/cell.ts';
+import { parsePlace, parseScope } from './cells/scope.ts';
 import { resilienceError } from './errors.ts';
 import type { Health, HealthBoard } from './health.ts';
 import { defenseToProto, healthToProto, logEntryToProto } from './publish.ts';
@@ -63,7 +60,7 @@ export function createResilienceService(deps: ServiceDeps): ServiceBinding {
 
     async listDefenseLog(request) {
       const size = request.page?.pageSize ?? PAGE_SIZE;
-      const beforePlace = parsePageToken(request);
+      const beforePlace = parsePlace(request.page?.pageToken);
       const found = await table.listLog({
         ...(request.scope && { scope: parseScope(request.scope) ?? 'FLEET' }),
         recordedSinceMs: clock.nowMs() - (request.hours ?? LOG_HOURS) * HOUR_MS,
@@ -76,28 +73,4 @@ export function createResilienceService(deps: ServiceDeps): ServiceBinding {
     },
   };
   return serviceBinding(ResilienceService, handlers, () => (deps.running() ? [] : ['STARTING']));
-}
-
-/** The cell a scope names; undefined for the fleet. */
-function parseScope(scope: Scope | undefined): CellName | undefined {
-  if (!scope || (scope.domain === '' && scope.cluster === '')) return undefined;
-  const { domain, cluster } = scope;
-  if (domain === '' || cluster === '') {
-    const field = domain === '' ? 'scope.domain' : 'scope.cluster';
-    throw fieldError(resilienceError.domain, [
-      { field, description: 'must be set: a cell is named by both, the fleet by neither' },
-    ]);
-  }
-  return { domain, cluster };
-}
-
-/** A page token is the place of the last entry of the page before. */
-function parsePageToken(request: ListDefenseLogRequest): number | undefined {
-  const token = request.page?.pageToken ?? '';
-  if (token === '') return undefined;
-  if (!/^[1-9]\d{0,14}$/.test(token))
-    throw fieldError(resilienceError.domain, [
-      { field: 'page.page_token', description: 'must be the next_page_token of the page before' },
-    ]);
-  return Number(token);
 }

@@ -8,6 +8,8 @@ import type { Cell, CellName } from './cells/cell.ts';
 import type { NodeMemory } from './cells/utilization.ts';
 import type { DefenseInput, DefenseLevel } from './defense/level.ts';
 import { type Cells, cellKey, type DefenseChange } from './fleet.ts';
+import { UNLOOKED } from './phase-risk/held-risk.ts';
+import { riskMigrations } from './phase-risk/migrations.ts';
 
 interface CellRow {
   domain: string;
@@ -110,6 +112,7 @@ export const resilienceMigrations: readonly Migration[] = [
         .execute();
     },
   },
+  ...riskMigrations,
 ];
 
 /** Needs the migrations applied. */
@@ -181,8 +184,11 @@ const FLEET_COLUMNS: CellName = { domain: '', cluster: '' };
 type NodeColumns = [string, number, number, ...number[]];
 
 /** The cell as the checkpoint has it: nodes are packed, since a large cell is written at every look. */
-interface PackedCell extends Omit<Cell, 'memory'> {
+interface PackedCell extends Omit<Cell, 'memory' | 'risk' | 'calm'> {
   readonly memory: readonly NodeColumns[];
+  /** Absent, as `calm` is, in a checkpoint of version 0.1. */
+  readonly risk?: Cell['risk'];
+  readonly calm?: Cell['calm'];
 }
 
 function cellToRow(cell: Cell, nowMs: number): CellRow {
@@ -192,7 +198,13 @@ function cellToRow(cell: Cell, nowMs: number): CellRow {
 
 function cellFromJson(state: string): Cell {
   const packed: PackedCell = JSON.parse(state);
-  return { ...packed, open: packed.open, memory: new Map(packed.memory.map(unpackNode)) };
+  return {
+    ...packed,
+    open: packed.open,
+    memory: new Map(packed.memory.map(unpackNode)),
+    risk: packed.risk ?? UNLOOKED,
+    calm: packed.calm ?? {},
+  };
 }
 
 function packNode([node, { lastMs, intervalMs, recent }]: [string, NodeMemory]): NodeColumns {

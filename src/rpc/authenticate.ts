@@ -2,7 +2,6 @@
  * Who calls: `authorization: Bearer <token>`, where the token is an API key or an access token. What a token is worth
  * is identity's to say, behind the port `CredentialVerifier`.
  */
-import type { Metadata } from '@grpc/grpc-js';
 import { identityError } from './errors.ts';
 import type { Principal } from './handler.ts';
 
@@ -19,12 +18,14 @@ export const NOBODY: Principal = { id: '', permissions: [] };
 
 const SCHEME = /^Bearer +([!-~]+) *$/i;
 
-/** Throws MISSING_CREDENTIALS or BAD_TOKEN; rejects with BAD_TOKEN where the verifier answers later. */
+/**
+ * The principal of a request whose `authorization` is `header`. Throws MISSING_CREDENTIALS or BAD_TOKEN; rejects with
+ * BAD_TOKEN where the verifier answers later.
+ */
 export function authenticate(
   verifier: CredentialVerifier,
-  metadata: Metadata,
+  header: string | Uint8Array | undefined,
 ): Principal | Promise<Principal> {
-  const header = metadata.get('authorization')[0];
   if (typeof header !== 'string' || header === '') throw identityError('MISSING_CREDENTIALS', {});
   const token = SCHEME.exec(header)?.[1];
   if (token === undefined) throw identityError('BAD_TOKEN', {});

@@ -6,7 +6,7 @@ import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Edge } from './edge.ts';
 import type { ServiceBinding } from './handler.ts';
-import { type Codec, contractCodec, createMethod, type Method } from './method.ts';
+import { bytesCodec, type Codec, contractCodec, createMethod, type Method } from './method.ts';
 import { serve } from './serve-call.ts';
 
 /** A service in grpc-js's terms. */
@@ -29,10 +29,12 @@ export function bindService(edge: Edge, binding: ServiceBinding, codec?: Codec):
     if (typeof handler !== 'function')
       throw new Error(`${binding.service.typeName}/${desc.name} has no handler`);
     const unchecked = binding.selfChecking?.includes(desc.localName) ?? false;
+    const contract = codec ?? contractCodec(desc, edge.limits.sendBytesMax, unchecked);
+    const undecoded = binding.selfDecoding?.includes(desc.localName) ?? false;
     const method = createMethod(
       desc,
       handler as Method['handler'],
-      codec ?? contractCodec(desc, edge.limits.sendBytesMax, unchecked),
+      undecoded ? { ...contract, read: bytesCodec.read } : contract,
     );
     definition[desc.name] = definitionOf(binding.service, desc);
     implementation[desc.name] = serve(edge, method);

@@ -1,20 +1,17 @@
 /**
- * What all calls share: the order of checks before a handler runs (admission, credentials, permission, rate), the set
- * of calls under way, deadlines, slow readers, and draining. Calls are looked over every `SWEEP_MS` instead of each
- * having timers of its own.
+ * What all calls share: who is let in (`gate.ts`), the set of calls under way, deadlines, slow readers, and draining.
+ * Calls are looked over every `SWEEP_MS` instead of each having timers of its own.
  */
 import type { Metadata } from '@grpc/grpc-js';
 import type { Clock, Timer } from '../clock.ts';
 import type { AppError } from '../errors.ts';
-import { Criticality } from '../gen/homeostat/options/v1/method_pb.ts';
 import type { Logger } from '../observability.ts';
-import { authenticate, type CredentialVerifier } from './authenticate.ts';
-import { isAllowed } from './authorize.ts';
+import type { CredentialVerifier } from './authenticate.ts';
 import type { EdgeCall } from './edge-call.ts';
-import { edgeError, identityError } from './errors.ts';
+import { edgeError } from './errors.ts';
+import { createGate, drainError, type GateState, type RateLimiter } from './gate.ts';
 import type { Principal } from './handler.ts';
 import type { Method } from './method.ts';
-import type { Policy } from './policy.ts';
 
 /** Limits of calls. */
 export interface CallLimits {
@@ -34,12 +31,6 @@ export interface CallLimits {
   readonly slowMs: number;
 }
 
-/** Decides whether a caller may make one more call now. */
-export interface RateLimiter {
-  /** What the caller is refused with; undefined when the call was charged. */
-  charge(principal: Principal, policy: Policy, requestBytes: number): AppError | undefined;
-}
-
 export interface EdgeDeps {
   readonly limits: CallLimits;
   readonly clock: Clock;
@@ -54,9 +45,7 @@ export interface EdgeDeps {
 export interface Edge extends EdgeDeps {
   /** Calls that have no status yet. */
   readonly calls: ReadonlySet<EdgeCall>;
-  /** Refused credentials and permissions by reason. */
-  readonly authFailures: ReadonlyMap<string, number>;
-  readonly draining: boolean;
+  readonly gate: GateState;
   /** Begins to count a call. */
   opened(call: EdgeCall): void;
   /** A call has its status. */
@@ -76,35 +65,21 @@ export interface Edge extends EdgeDeps {
 }
 
 const SWEEP_MS = 50;
-/** When a refused caller may find another replica, or this one again. */
+/** When a stream refused for their number may find room, milliseconds. */
 const RETRY_MS = 1_000;
 
 export function createEdge(deps: EdgeDeps): Edge {
-  const { limits, clock, verifier, limiter } = deps;
+  const { limits, clock } = deps;
+  const gate = createGate(deps.verifier, deps.limiter);
   const calls = new Set<EdgeCall>();
-  const authFailures = new Map<string, number>();
   let streams = 0;
-  let draining = false;
   let sweeping: Timer | undefined;
   let onIdle: (() => void) | undefined;
 
   const isStream = (method: Method) => method.kind !== 'unary';
-  const drainError = () => edgeError('DRAINING', {}, { retryAfterMs: RETRY_MS });
-
-  /** The first check, before anything is spent on a call. Health is answered to the end. */
-  const admit = (method: Method) => {
-    const { policy } = method;
-    if (draining && !(policy.public && policy.criticality === Criticality.CRITICAL)) throw drainError();
-    if (isStream(method) && streams > limits.streamsMax)
-      throw edgeError('OVERLOADED', { limit: limits.streamsMax }, { retryAfterMs: RETRY_MS });
-  };
   const allow = (call: EdgeCall, principal: Principal, requestBytes: number) => {
-    const { policy } = call.method;
     call.principal = principal;
-    if (!policy.public && !isAllowed(principal, policy.grants))
-      throw identityError('NO_PERMISSION', { permission: policy.permission });
-    const refusal = limiter?.charge(principal, policy, requestBytes);
-    if (refusal) throw refusal;
+    gate.allow(call.method.policy, principal, requestBytes);
   };
   const sweep = () => {
     const nowMs = clock.monotonicMs();
@@ -114,10 +89,7 @@ export function createEdge(deps: EdgeDeps): Edge {
   return {
     ...deps,
     calls,
-    authFailures,
-    get draining() {
-      return draining;
-    },
+    gate,
     opened(call) {
       calls.add(call);
       call.method.counts.inFlight++;
@@ -127,17 +99,13 @@ export function createEdge(deps: EdgeDeps): Edge {
       calls.delete(call);
       call.method.counts.inFlight--;
       if (isStream(call.method)) streams--;
-      if (error?.domain === identityError.domain)
-        authFailures.set(error.reason, (authFailures.get(error.reason) ?? 0) + 1);
-      if (draining && calls.size === 0) onIdle?.();
+      gate.refused(error);
+      if (gate.draining && calls.size === 0) onIdle?.();
     },
     enter(call, metadata, requestBytes) {
-      admit(call.method);
-      if (call.method.policy.public) {
-        allow(call, call.principal, requestBytes);
-        return undefined;
-      }
-      const principal = authenticate(verifier, metadata);
+      if (isStream(call.method) && streams > limits.streamsMax)
+        throw edgeError('OVERLOADED', { limit: limits.streamsMax }, { retryAfterMs: RETRY_MS });
+      const principal = gate.identify(call.method.policy, metadata.get('authorization')[0]);
       if (principal instanceof Promise) return principal.then((found) => allow(call, found, requestBytes));
       allow(call, principal, requestBytes);
       return undefined;
@@ -146,7 +114,7 @@ export function createEdge(deps: EdgeDeps): Edge {
       sweeping = clock.every(SWEEP_MS, sweep);
     },
     async drain(timeoutMs) {
-      draining = true;
+      gate.drain();
       for (const call of calls) call.drain(drainError());
       if (calls.size > 0) {
         await new Promise<void>((resolve) => {

@@ -29,6 +29,17 @@ export const edgeError = defineErrors('homeostat.edge', {
     ['limit', 'asked'],
     (m) => `the reply has ${m.asked} bytes, more than ${m.limit}; ask for less`,
   ),
+  BODY_TOO_LARGE: reason(
+    'RESOURCE_EXHAUSTED',
+    ['limit'],
+    (m) => `the body has more than ${m.limit} bytes; send less at a time`,
+  ),
+  BODY_TYPE_UNKNOWN: reason(
+    'INVALID_ARGUMENT',
+    ['header', 'allowed'],
+    (m) => `${m.header} must be ${m.allowed}`,
+  ),
+  BODY_TOO_SLOW: reason('DEADLINE_EXCEEDED', [], () => 'the body did not come in time'),
   SERVICE_NOT_FOUND: reason('NOT_FOUND', ['service'], (m) => `no service ${m.service} here`),
 });
 

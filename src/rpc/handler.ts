@@ -73,6 +73,11 @@ export interface ServiceBinding {
    * (`compileRules` of `validate.ts`), because a broken one is answered and does not end the call.
    */
   readonly selfChecking?: readonly string[];
+  /**
+   * Methods, by local name, whose handler is given the bytes of a request and decodes them by itself, because the
+   * messages are large. It throws MALFORMED of the edge.
+   */
+  readonly selfDecoding?: readonly string[];
 }
 
 export function serviceBinding<Service extends DescService>(

@@ -32,16 +32,11 @@ const ONE_TOKEN: Cost = create(CostSchema, { base: 1 });
 /** Throws an Error for a method whose contract does not say how it is to be treated. */
 export function policyOf(method: DescMethod): Policy {
   const path = `${method.parent.typeName}/${method.name}`;
-  const criticality = standardMethods.get(path);
-  if (criticality !== undefined)
-    return {
-      permission: '',
-      grants: new Set(),
-      public: true,
-      cost: ONE_TOKEN,
-      audit: Audit.NONE,
-      criticality,
-    };
+  const standard = standardMethods.get(path);
+  if (standard !== undefined) {
+    const { permission } = standard;
+    return { ...standard, grants: grantsOf(permission), public: permission === '', cost: ONE_TOKEN };
+  }
   if (!hasOption(method, policyOption)) throw new Error(`${path} has no policy`);
   const declared = getOption(method, policyOption);
   const fault = policyFault(declared);

@@ -9,7 +9,8 @@ import type { CredentialVerifier } from './authenticate.ts';
 import { type BoundService, bindService } from './bind.ts';
 import { exportCallCounts } from './call-counts.ts';
 import { type ConnectionLimits, createConnections } from './connections.ts';
-import { type CallLimits, createEdge, type RateLimiter } from './edge.ts';
+import { type CallLimits, createEdge } from './edge.ts';
+import type { Gate, RateLimiter } from './gate.ts';
 import type { ServiceBinding } from './handler.ts';
 import { createHealth, type HealthView } from './health.ts';
 import { bytesCodec, contractCodec } from './method.ts';
@@ -52,6 +53,8 @@ export interface RpcServerDeps {
 
 export interface RpcServer {
   readonly health: HealthView;
+  /** Lets in what comes another way than gRPC, by the same checks. */
+  readonly gate: Gate;
   /** Listens and answers; health says STARTING. Resolves with the address taken. Throws ADDRESS_UNUSABLE. */
   start(): Promise<string>;
   /** From now on health says what the contexts say. */
@@ -91,10 +94,11 @@ export function createRpcServer(deps: RpcServerDeps): RpcServer {
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const connections = createConnections(config, clock, (socket) => injector.injectConnection(socket));
   exportCallCounts(metrics, () => bound.flatMap((service) => service.methods));
-  exportEdgeCounts(metrics, edge.authFailures, connections);
+  exportEdgeCounts(metrics, edge.gate.authFailures, connections);
 
   return {
     health,
+    gate: edge.gate,
     async start() {
       const address = await connections.start(config.address);
       edge.start();

@@ -1,12 +1,27 @@
 /**
- * The methods of published contracts this server answers, and how critical they are. They are public, cost one token
- * and are not audited. Everything else says these things in its own contract.
+ * How the methods of published contracts that this server answers are treated: those contracts have no room for options
+ * of ours. A call of any costs one token. Everything else says these things in its own contract.
  */
-import { Criticality } from '../gen/homeostat/options/v1/method_pb.ts';
+import { Audit, Criticality } from '../gen/homeostat/options/v1/method_pb.ts';
 
-export const standardMethods: ReadonlyMap<string, Criticality> = new Map<string, Criticality>([
-  ['grpc.health.v1.Health/Check', Criticality.CRITICAL],
-  ['grpc.health.v1.Health/Watch', Criticality.CRITICAL],
-  ['grpc.reflection.v1.ServerReflection/ServerReflectionInfo', Criticality.NORMAL],
-  ['grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo', Criticality.NORMAL],
+export interface StandardMethod {
+  /** `<noun>.<verb>`; empty for a public method. */
+  readonly permission: string;
+  readonly audit: Audit;
+  readonly criticality: Criticality;
+}
+
+function open(criticality: Criticality): StandardMethod {
+  return { permission: '', audit: Audit.NONE, criticality };
+}
+
+export const standardMethods: ReadonlyMap<string, StandardMethod> = new Map([
+  ['grpc.health.v1.Health/Check', open(Criticality.CRITICAL)],
+  ['grpc.health.v1.Health/Watch', open(Criticality.CRITICAL)],
+  ['grpc.reflection.v1.ServerReflection/ServerReflectionInfo', open(Criticality.NORMAL)],
+  ['grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo', open(Criticality.NORMAL)],
+  [
+    'opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
+    { permission: 'telemetry.write', audit: Audit.BATCHED, criticality: Criticality.HIGH },
+  ],
 ]);

@@ -4,7 +4,7 @@
  * RetryInfo is accompanied by `grpc-retry-pushback-ms`, which stock clients obey. The text begins with the reason,
  * since many tools show details only as base64. Texts and details are bounded: clients refuse long trailers.
  */
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, createRegistry, toBinary } from '@bufbuild/protobuf';
 import { type Any, anyPack, durationFromMs } from '@bufbuild/protobuf/wkt';
 import { Metadata, status } from '@grpc/grpc-js';
 import { AppError, type FieldViolation } from '../errors.ts';
@@ -15,7 +15,7 @@ import {
   QuotaFailureSchema,
   RetryInfoSchema,
 } from '../gen/google/rpc/error_details_pb.ts';
-import { StatusSchema } from '../gen/google/rpc/status_pb.ts';
+import { type Status, StatusSchema } from '../gen/google/rpc/status_pb.ts';
 import { edgeError } from './errors.ts';
 
 /** How a call ends, in grpc-js's terms. */
@@ -39,23 +39,45 @@ export function toAppError(thrown: unknown, requestId: () => string): AppError {
 }
 
 export function toStatus(error: AppError): CallStatus {
-  const code = status[error.kind];
-  const text = bounded(`${error.reason}: ${error.message}`, TEXT_MAX);
   const metadata = new Metadata();
-  metadata.set('grpc-status-details-bin', encodeDetails(code, text, error));
+  metadata.set('grpc-status-details-bin', encodeDetails(error));
   if (error.retryAfterMs !== undefined)
     metadata.set('grpc-retry-pushback-ms', String(Math.ceil(Math.max(-1, error.retryAfterMs))));
-  return { code, details: text, metadata };
+  return { code: status[error.kind], details: textOf(error), metadata };
+}
+
+/** The types of the details, for writing them as JSON. */
+export const detailTypes = createRegistry(
+  ErrorInfoSchema,
+  BadRequestSchema,
+  PreconditionFailureSchema,
+  QuotaFailureSchema,
+  RetryInfoSchema,
+);
+
+/** What went wrong as a message of its own, for what is answered another way than by gRPC. */
+export function toStatusMessage(error: AppError): Status {
+  return fittingStatus(error).message;
+}
+
+function encodeDetails(error: AppError): Buffer {
+  const { bytes } = fittingStatus(error);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Drops violations from the end until the details fit. */
-function encodeDetails(code: status, text: string, error: AppError): Buffer {
+function fittingStatus(error: AppError): { readonly message: Status; readonly bytes: Uint8Array } {
+  const code = status[error.kind];
   for (let count = error.violations.length; ; count >>= 1) {
     const details = [errorInfo(error), ...detailsByKind(error, error.violations.slice(0, count))];
-    const bytes = toBinary(StatusSchema, create(StatusSchema, { code, message: text, details }));
-    if (bytes.length <= DETAILS_BYTES_MAX || count === 0)
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const message = create(StatusSchema, { code, message: textOf(error), details });
+    const bytes = toBinary(StatusSchema, message);
+    if (bytes.length <= DETAILS_BYTES_MAX || count === 0) return { message, bytes };
   }
+}
+
+function textOf(error: AppError): string {
+  return bounded(`${error.reason}: ${error.message}`, TEXT_MAX);
 }
 
 function errorInfo(error: AppError): Any {

@@ -11,11 +11,13 @@ import { topics } from '../bus/topics.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { describeError } from '../errors.ts';
 import type { StreamConfigured } from '../gen/homeostat/energy/v1/energy_events_pb.ts';
+import type { HttpRoute } from '../http/route.ts';
 import type { Logger, Metrics, Sample } from '../observability.ts';
 import type { ServiceBinding } from '../rpc/handler.ts';
 import type { Store } from '../store/store.ts';
 import { ACCEPTED, DUPLICATE, LATE, REJECT_REASONS, reasonName, rejectedFor } from './fold/counts.ts';
 import { Ingest } from './ingest.ts';
+import { createOtlp, type Otlp } from './otlp/service.ts';
 import { createTelemetryService } from './service.ts';
 import { type SilenceWatch, startSilenceWatch } from './silence.ts';
 import { createTelemetryStore } from './store.ts';
@@ -54,6 +56,8 @@ export interface TelemetryDeps {
 
 export interface Telemetry {
   readonly services: readonly ServiceBinding[];
+  /** What is also taken by POST: OpenTelemetry metrics. */
+  readonly routes: readonly HttpRoute[];
   /** Restores the fold and begins to consume. */
   start(): Promise<void>;
   /** Commits what was folded and stops; leaves no timer. Harmless when not started. */
@@ -74,9 +78,12 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
   let running: { configured: Subscription; silence: SilenceWatch; prune: Timer } | undefined;
   let silenceMessages = 0;
   exportMetrics(metrics, ingest, () => silenceMessages + (running?.silence.published() ?? 0));
+  const otlp = createOtlp({ bus, clock, unavailable: () => ingest.unavailable() });
+  exportOtlpMetrics(metrics, otlp);
 
   return {
-    services: [createTelemetryService({ bus, clock, table, ingest })],
+    services: [createTelemetryService({ bus, clock, table, ingest }), otlp.binding],
+    routes: [otlp.route],
     async start() {
       await ingest.start();
       const configured = await bus.consume({
@@ -123,6 +130,21 @@ async function takeConfigurations(
     const { domain, cluster } = stream;
     await ingest.configure({ domain, cluster }, Number(version), { windowMs, latenessMs });
   }
+}
+
+function exportOtlpMetrics(metrics: Metrics, otlp: Otlp): void {
+  metrics.counter(
+    'homeostat_telemetry_otlp_points_total',
+    'OpenTelemetry data points handed in, by what became of them before the broker.',
+    ['outcome'],
+    () => [
+      { labels: { outcome: 'taken' }, value: otlp.taken() },
+      ...[...otlp.refused].map(([reason, value]) => ({
+        labels: { outcome: `refused_${reason.toLowerCase()}` },
+        value,
+      })),
+    ],
+  );
 }
 
 function exportMetrics(metrics: Metrics, ingest: Ingest, silenceMessages: () => number): void {

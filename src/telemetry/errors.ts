@@ -24,6 +24,7 @@ export const telemetryError = defineErrors(DOMAIN, {
     ({ credit }) => `more than ${credit} batches are unanswered; wait for acknowledgements`,
   ),
   BROKER_DOWN: reason('UNAVAILABLE', [], () => 'the broker cannot be reached'),
+  BROKER_OVERLOADED: reason('UNAVAILABLE', [], () => 'the broker has no room, or too much waits for it'),
 });
 
 /** FIELD_INVALID naming the broken fields. */
@@ -34,9 +35,16 @@ export function fieldsInvalid(violations: readonly FieldViolation[]) {
 /** The refusals of the broker in telemetry's own words; anything else as it is. */
 export function brokerRefusal(error: unknown): unknown {
   if (!(error instanceof AppError) || error.reason !== 'BROKER_DOWN') return error;
-  return telemetryError(
-    'BROKER_DOWN',
-    {},
-    { retryAfterMs: error.retryAfterMs ?? RETRY_AFTER_MS, cause: error },
-  );
+  return telemetryError('BROKER_DOWN', {}, retryOf(error));
+}
+
+/** The same for OpenTelemetry exporters, which are to retry also when the broker is full or overloaded. */
+export function exportRefusal(error: unknown): unknown {
+  if (error instanceof AppError && (error.reason === 'OVERLOADED' || error.reason === 'STORAGE_FULL'))
+    return telemetryError('BROKER_OVERLOADED', {}, retryOf(error));
+  return brokerRefusal(error);
+}
+
+function retryOf(error: AppError) {
+  return { retryAfterMs: error.retryAfterMs ?? RETRY_AFTER_MS, cause: error };
 }

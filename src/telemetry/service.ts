@@ -22,7 +22,7 @@ import { fieldsInvalid, telemetryError } from './errors.ts';
 import { parseHead, readRuns } from './fold/checkpoint.ts';
 import { addCounts, createCounts, offered } from './fold/counts.ts';
 import { type Ingest, placeOf } from './ingest.ts';
-import { countsToProto } from './report.ts';
+import { countsToProto, originsToProto } from './report.ts';
 import type { SourceRun } from './source/source.ts';
 import type { StoredCheckpoint, StreamKey, TelemetryStore } from './store.ts';
 import { createSubmit } from './submit-service.ts';
@@ -101,6 +101,7 @@ async function reportOf(
     ...(Number.isFinite(head.newestHeardMs) && { newestEventTime: timestampFromMs(head.newestHeardMs) }),
     ...(Number.isFinite(head.watermarkMs) && { watermark: timestampFromMs(head.watermarkMs) }),
     brokerSequence: BigInt(stored.sequence),
+    attributeOrigins: originsToProto(head.origins ?? []),
   };
 }
 

@@ -12,6 +12,7 @@ import {
   type ResilienceService,
 } from '../../src/gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import type { WindowClosed } from '../../src/gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
+import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
 import { createMetrics } from '../../src/observability.ts';
 import { createResilience, resilienceMigrations } from '../../src/resilience/context.ts';
 import type { Call, Handlers } from '../../src/rpc/handler.ts';
@@ -48,6 +49,7 @@ function open() {
     clock: systemClock,
     store,
     bus,
+    workers: createWorkerPool({ threads: 1, queueMax: 64 }),
     logger: silentLogger,
     metrics,
   });

@@ -3,8 +3,9 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Cell } from '../../src/resilience/cells/cell.ts';
 import type { WindowPart } from '../../src/resilience/cells/window.ts';
-import { type DefenseChange, fleetLevel, foldPart } from '../../src/resilience/fleet.ts';
+import { type DefenseChange, fleetLevel } from '../../src/resilience/fleet.ts';
 import { createHealthBoard } from '../../src/resilience/health.ts';
+import { foldPart } from './worlds.ts';
 
 const MINUTE_MS = 60_000;
 const rules = {
@@ -14,6 +15,10 @@ const rules = {
   unknownLooksMax: 3,
   ceiling: 0.8,
   margin: 0.02,
+  gridMs: MINUTE_MS,
+  lookMs: 15 * MINUTE_MS,
+  denseLookMs: 5 * MINUTE_MS,
+  phaseMayDeclareEmergency: false,
 };
 
 /** A window of one minute in which one node reported a utilization. */

@@ -2,10 +2,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { busMigrations } from '../../src/bus/open.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { WindowClosed } from '../../src/gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
 import { MetricKind } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import { createLogger } from '../../src/observability.ts';
+import { runMetric } from '../../src/resilience/early-warning/worker.ts';
 import { createHealthBoard } from '../../src/resilience/health.ts';
 import { createWindowIngest, readPart } from '../../src/resilience/ingest.ts';
+import { createDetectors } from '../../src/resilience/phase-risk/detectors.ts';
+import { createRiskLooks } from '../../src/resilience/phase-risk/looks.ts';
+import { createRiskStore } from '../../src/resilience/phase-risk/store.ts';
 import { createResilienceStore, resilienceMigrations } from '../../src/resilience/store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { openTestBus, type TestBus } from '../support/broker.ts';
@@ -15,6 +21,7 @@ import { closedWindow, config } from './worlds.ts';
 
 const rules = { ...config, ceiling: 0.8 };
 const clock = createFakeClock();
+const logger = createLogger('silent');
 let world: TestStore;
 let broker: TestBus;
 
@@ -28,11 +35,18 @@ afterAll(async () => {
 });
 beforeEach(clear);
 
+const TABLES = [
+  'resilience_cell',
+  'defense_log',
+  'resilience_detector',
+  'phase_transition_signals',
+  'thermodynamic_metrics',
+] as const;
+
 async function clear() {
   await world.store.transact(async (tx) => {
-    const query = tx.query<{ resilience_cell: { state: string }; defense_log: { id: string } }>();
-    await query.deleteFrom('resilience_cell').execute();
-    await query.deleteFrom('defense_log').execute();
+    const query = tx.query<Record<(typeof TABLES)[number], object>>();
+    for (const table of TABLES) await query.deleteFrom(table).execute();
   });
 }
 
@@ -41,10 +55,31 @@ async function start(transact: Store['transact'] = (work) => world.store.transac
   const table = createResilienceStore(world.store);
   const board = createHealthBoard(rules);
   const { bus } = broker;
-  const ingest = createWindowIngest({ rules, metric: 'cpu', clock, store: { transact }, table, bus, board });
+  const detectors = createDetectors(systemClock, config.gridMs);
+  const outcomes = new Map<string, number>();
+  const ingest = createWindowIngest({
+    rules,
+    metric: 'cpu',
+    outcomes,
+    clock,
+    store: { transact },
+    table,
+    riskTable: createRiskStore(world.store),
+    detectors,
+    looks: createRiskLooks({
+      options: { ...config, detrend: 'GAUSSIAN', ceiling: rules.ceiling },
+      detectors,
+      run: async (job) => runMetric(job),
+      clock: systemClock,
+      logger,
+    }),
+    bus,
+    board,
+  });
   await ingest.recover();
   return {
     ingest,
+    outcomes,
     board,
     table,
     take: (windows: readonly WindowClosed[]) => ingest.take(windows.map(untraced)),
@@ -59,7 +94,10 @@ function untraced(message: WindowClosed) {
 async function outcome() {
   const { table, board } = await start();
   const log = await table.listLog({ recordedSinceMs: 0, limit: 500 });
-  return { cells: (await table.load()).cells, log, health: board.fleet() };
+  const risk = createRiskStore(world.store);
+  const { looks } = await risk.listLooks({ recordedSinceMs: 0, limit: 500 });
+  const detectors = await risk.loadDetectors('windows');
+  return { cells: (await table.load()).cells, log, looks, detectors, health: board.fleet() };
 }
 
 describe('reading a window', () => {
@@ -127,12 +165,12 @@ describe('a batch', () => {
   });
 
   test('counts each look by what it found, and what it knew already', async () => {
-    const { take, ingest } = await start();
+    const { take, outcomes } = await start();
     const first = closedWindow({ index: 0, nodes: { a: 0.3 } });
     await take([first, first, closedWindow({ index: 1, nodes: { a: undefined } })]);
     await take([closedWindow({ index: 2, nodes: { a: 0.3 }, part: 0, parts: 2 })]);
     await take([closedWindow({ index: 3, nodes: { a: 0.3 } }), first]);
-    expect(Object.fromEntries(ingest.outcomes)).toEqual({ OK: 3, UNKNOWN: 1, DUPLICATE: 2, INCOMPLETE: 1 });
+    expect(Object.fromEntries(outcomes)).toEqual({ OK: 3, UNKNOWN: 1, DUPLICATE: 2, INCOMPLETE: 1 });
   });
 
   test('of known windows only is not written again', async () => {

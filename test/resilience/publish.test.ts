@@ -6,12 +6,11 @@ import type { Bus } from '../../src/bus/bus.ts';
 import { HealthUpdatedSchema } from '../../src/gen/homeostat/resilience/v1/resilience_events_pb.ts';
 import { Status } from '../../src/gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import type { Cell } from '../../src/resilience/cells/cell.ts';
-import { foldPart } from '../../src/resilience/fleet.ts';
 import { createHealthBoard } from '../../src/resilience/health.ts';
 import { readPart } from '../../src/resilience/ingest.ts';
 import { healthToProto, startHealthFeed } from '../../src/resilience/publish.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
-import { closedWindow, config } from './worlds.ts';
+import { closedWindow, config, foldPart } from './worlds.ts';
 
 const rules = { ...config, ceiling: 0.8 };
 

@@ -9,7 +9,6 @@ import {
   WatchHealthRequestSchema,
 } from '../../src/gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import type { Cell } from '../../src/resilience/cells/cell.ts';
-import { foldPart } from '../../src/resilience/fleet.ts';
 import { createHealthBoard } from '../../src/resilience/health.ts';
 import { readPart } from '../../src/resilience/ingest.ts';
 import { createResilienceService } from '../../src/resilience/service.ts';
@@ -18,7 +17,7 @@ import type { Call, Handlers } from '../../src/rpc/handler.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { openTestStore, type TestStore } from '../support/stores.ts';
 import { logEntry } from './log-entries.ts';
-import { closedWindow, config } from './worlds.ts';
+import { closedWindow, config, foldPart } from './worlds.ts';
 
 const HOUR_MS = 3_600_000;
 const rules = { ...config, ceiling: 0.8 };

@@ -2,7 +2,6 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Cell } from '../../src/resilience/cells/cell.ts';
-import { foldPart } from '../../src/resilience/fleet.ts';
 import { readPart } from '../../src/resilience/ingest.ts';
 import {
   createResilienceStore,
@@ -12,7 +11,7 @@ import {
 import type { Store } from '../../src/store/store.ts';
 import { describeOnStores, type TestDatabase } from '../support/stores.ts';
 import { logEntry } from './log-entries.ts';
-import { closedWindow, config } from './worlds.ts';
+import { closedWindow, config, foldPart } from './worlds.ts';
 
 describeOnStores('resilience', (engine) => {
   let database: TestDatabase;

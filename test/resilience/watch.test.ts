@@ -1,12 +1,11 @@
 /** Watching health by a clock moved by hand. */
 import { expect, test } from '@jest/globals';
 import type { Cell, CellName } from '../../src/resilience/cells/cell.ts';
-import { foldPart } from '../../src/resilience/fleet.ts';
 import { createHealthBoard } from '../../src/resilience/health.ts';
 import { readPart } from '../../src/resilience/ingest.ts';
 import { watchHealth } from '../../src/resilience/watch.ts';
 import { createFakeClock, settle } from '../support/fake-clock.ts';
-import { closedWindow, config } from './worlds.ts';
+import { closedWindow, config, foldPart } from './worlds.ts';
 
 const rules = { ...config, ceiling: 0.8 };
 

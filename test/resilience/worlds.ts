@@ -1,4 +1,4 @@
-/** What several suites of this context share: its configuration, closed windows and what they are made of. */
+/** What several suites of this context share: its configuration, closed windows, and cells folded from them. */
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
@@ -6,7 +6,11 @@ import {
   WindowClosedSchema,
 } from '../../src/gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
 import { MetricKind } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import type { Cell, LookRules } from '../../src/resilience/cells/cell.ts';
+import type { WindowPart } from '../../src/resilience/cells/window.ts';
 import type { ResilienceConfig } from '../../src/resilience/context.ts';
+import type { StatusName } from '../../src/resilience/defense/level.ts';
+import { acceptPart, cellKey, type DefenseChange, judgeWindow } from '../../src/resilience/fleet.ts';
 
 export const MINUTE_MS = 60_000;
 
@@ -21,11 +25,20 @@ export const config: ResilienceConfig = {
   healthIntervalMs: 100,
   logRetentionMs: 90 * 24 * 60 * MINUTE_MS,
   pruneIntervalMs: 60 * MINUTE_MS,
+  gridMs: MINUTE_MS,
+  lookMs: 15 * MINUTE_MS,
+  denseLookMs: 5 * MINUTE_MS,
+  surrogates: 199,
+  alpha: 0.05,
+  bandwidth: 0.2,
+  rolling: 0.5,
+  mapGraceMs: 1,
+  phaseMayDeclareEmergency: false,
 };
 
 export interface WindowShape {
   readonly cluster?: string;
-  /** Which window, from 0; each lasts a minute. */
+  /** Which window, from 0; each lasts a minute unless a width is given. */
   readonly index: number;
   /** What each node reported of `cpu`; nothing for a node that reported other metrics only. */
   readonly nodes: Readonly<Record<string, number | undefined>>;
@@ -34,16 +47,19 @@ export interface WindowShape {
   readonly endOfInput?: boolean;
   readonly unit?: string;
   readonly kind?: MetricKind;
+  /** Width of a window; window `index` begins `index` widths after 1970. */
+  readonly widthMs?: number;
 }
 
 /** A closed window of the stream `fleet/c1`, its `cpu` in percent; every node also reports a `fan` speed. */
 export function closedWindow(shape: WindowShape): WindowClosed {
-  const startMs = shape.index * MINUTE_MS;
+  const widthMs = shape.widthMs ?? MINUTE_MS;
+  const startMs = shape.index * widthMs;
   const nodes = Object.keys(shape.nodes);
   const window = create(WindowClosedSchema, {
     stream: { domain: 'fleet', cluster: shape.cluster ?? 'c1' },
     start: timestampFromMs(startMs),
-    end: timestampFromMs(startMs + MINUTE_MS),
+    end: timestampFromMs(startMs + widthMs),
     part: shape.part ?? 0,
     parts: shape.parts ?? 1,
     nodes: nodes.map((name) => ({ name })),
@@ -64,8 +80,24 @@ export function closedWindow(shape: WindowShape): WindowClosed {
       columns.metricIndex.push(metric);
       columns.count.push(6);
       columns.mean.push(mean);
-      columns.coveredSeconds.push(60);
+      columns.coveredSeconds.push(widthMs / 1000);
     }
   }
   return window;
+}
+
+/** Folds a part into cells without looks for early warnings; what came of the windows it completed. */
+export function foldPart(
+  cells: Map<string, Cell>,
+  part: WindowPart,
+  rules: LookRules,
+): { readonly looks: readonly StatusName[]; readonly changes: readonly DefenseChange[] } {
+  const looks: StatusName[] = [];
+  const changes: DefenseChange[] = [];
+  for (const window of acceptPart(cells, part) ?? []) {
+    const judged = judgeWindow(cells, cellKey(part), window, rules);
+    if (judged.found) looks.push(judged.found);
+    changes.push(...judged.changes);
+  }
+  return { looks, changes };
 }

@@ -27,11 +27,12 @@ const image = readFileSync(new URL('../../src/gen/descriptors.binpb', import.met
 const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, image));
 const services: DescService[] = [...registry].filter((type) => type.kind === 'service');
 const ours = services.filter((service) => service.typeName.startsWith('homeostat.'));
+/** Published services that contexts answer; the edge answers the others by itself. */
+const published = services.filter((service) => service.typeName.startsWith('opentelemetry.'));
 const methods = ours.flatMap((service) => service.methods);
-const named = methods.map((method): [string, DescMethod] => [
-  `${method.parent.typeName}/${method.name}`,
-  method,
-]);
+const byName = (found: readonly DescMethod[]) =>
+  found.map((method): [string, DescMethod] => [`${method.parent.typeName}/${method.name}`, method]);
+const named = byName(methods);
 
 /** Methods that need no credentials. This list may only be added to with a reason. */
 const PUBLIC = [
@@ -69,6 +70,19 @@ describe('every RPC', () => {
     expect([...standardMethods.keys()].sort()).toEqual(paths.sort());
   });
 
+  test.each([...standardMethods])(
+    '%s of another contract says how it is to be treated, too',
+    (path, standard) => {
+      const method = byName(services.flatMap((service) => service.methods)).find(
+        ([name]) => name === path,
+      )![1];
+      const applied = policyOf(method);
+      expect(applied).toMatchObject(standard);
+      expect(policyFault({ ...applied, $typeName: 'homeostat.options.v1.MethodPolicy' })).toBeUndefined();
+      expect(applied.grants.has(standard.permission)).toBe(!applied.public);
+    },
+  );
+
   test('needs credentials, but for the public ones', () => {
     const open = services
       .flatMap((service) => service.methods)
@@ -104,7 +118,8 @@ describe('without credentials', () => {
   let world: EdgeWorld;
   let client: grpc.Client;
   beforeAll(async () => {
-    world = await startEdge({ bindings: ours.map((service) => partialBinding(service, {})) });
+    const bindings = [...ours, ...published].map((service) => partialBinding(service, {}));
+    world = await startEdge({ bindings });
     client = new grpc.Client(world.address, grpc.credentials.createInsecure());
   });
   afterAll(async () => {
@@ -113,7 +128,14 @@ describe('without credentials', () => {
   });
   const same = (bytes: Buffer) => bytes;
 
-  test.each(named)('%s is UNAUTHENTICATED', async (name, method) => {
+  const closed = [...named, ...byName(published.flatMap((service) => service.methods))];
+
+  test('all are asked but the public ones', () => {
+    const all = services.flatMap((service) => service.methods).length;
+    expect(closed.length + PUBLIC.length).toBe(all);
+  });
+
+  test.each(closed)('%s is UNAUTHENTICATED', async (name, method) => {
     const error = await new Promise<grpc.ServiceError>((resolve, reject) => {
       const unexpected = () => reject(new Error('it was answered'));
       if (method.methodKind === 'unary') {

@@ -5,7 +5,7 @@ import { type Channel, openChannel } from '../../src/client/channel.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { createMetrics, type Metrics } from '../../src/observability.ts';
 import type { CredentialVerifier } from '../../src/rpc/authenticate.ts';
-import type { RateLimiter } from '../../src/rpc/edge.ts';
+import type { RateLimiter } from '../../src/rpc/gate.ts';
 import type { Handlers, ServiceBinding } from '../../src/rpc/handler.ts';
 import { createRpcServer, type RpcConfig, type RpcServer } from '../../src/rpc/serve.ts';
 

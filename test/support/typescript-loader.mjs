@@ -1,10 +1,11 @@
-// Lets a child process run the TypeScript sources themselves: `node --import <this file> script.ts`.
+// Lets a process and its worker threads run the TypeScript sources themselves: `node --import <this file> script.ts`.
 import { readFile } from 'node:fs/promises';
 import { register } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { isMainThread } from 'node:worker_threads';
 
-if (isMainThread) register(import.meta.url);
+// Loaded twice: by each thread that runs sources, to register the hook, and by the hooks' own thread, to be it.
+const hook = `${import.meta.url.split('?')[0]}?hook`;
+if (import.meta.url !== hook) register(hook);
 
 /** Hook of the module loader; Node calls it on a thread of its own. */
 export async function load(url, context, next) {

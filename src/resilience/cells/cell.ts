@@ -14,6 +14,14 @@ import {
   type StatusName,
   utilizationInput,
 } from '../defense/level.ts';
+import {
+  type CellRisk,
+  dueLook,
+  type LookCadence,
+  phaseRiskInput,
+  UNLOOKED,
+} from '../phase-risk/held-risk.ts';
+import type { CalmQuarters } from '../phase-risk/reference.ts';
 import { type CellMemory, remember, type UtilizationRules, utilizationOf } from './utilization.ts';
 import type { OpenWindow } from './window.ts';
 
@@ -24,11 +32,13 @@ export interface CellName {
 }
 
 /** What a look is judged by. */
-export interface LookRules extends UtilizationRules, HysteresisRules {
+export interface LookRules extends UtilizationRules, HysteresisRules, LookCadence {
   /** Utilization the cell must stay under. */
   readonly ceiling: number;
   /** How much lower than a threshold a measurement must be before it speaks for lowering. */
   readonly margin: number;
+  /** Whether IMMINENT phase risk makes an emergency without another input at level 3 or above. */
+  readonly phaseMayDeclareEmergency: boolean;
 }
 
 /** One cell between two looks. */
@@ -50,6 +60,9 @@ export interface Cell {
   readonly utilization: Figure;
   readonly inputs: readonly DefenseInput[];
   readonly held: HeldLevel;
+  readonly risk: CellRisk;
+  /** How its metrics recover while nothing is wrong. */
+  readonly calm: CalmQuarters;
 }
 
 /** Why a level changed. */
@@ -89,6 +102,8 @@ export function newCell(name: CellName): Cell {
     utilization: { status: 'NOT_CONFIGURED' },
     inputs: UNCONFIGURED_INPUTS,
     held: UNRAISED,
+    risk: UNLOOKED,
+    calm: {},
   };
 }
 
@@ -126,10 +141,13 @@ function lookAt(before: Cell, window: OpenWindow, rules: LookRules): { cell: Cel
   const everReported = before.everReported || window.readings.length > 0;
   const utilization = utilizationOf(memory, atMs, everReported);
   const span = { startMs: Math.min(window.startMs, atMs - rules.utilizationSpanMs), endMs: atMs };
-  const inputs = withInput(
+  // A stream that goes on after its end is a new one.
+  const risk = before.ended ? UNLOOKED : before.risk;
+  const measured = withInput(
     UNCONFIGURED_INPUTS,
     utilizationInput(utilization, rules.ceiling, rules.margin, span),
   );
+  const inputs = withInput(measured, phaseRiskInput(risk, measured, rules.phaseMayDeclareEmergency));
   const silenceMs = before.asOfMs === undefined ? 0 : window.startMs - before.asOfMs;
   const { held, cause } = holdLevel(before.held, { atMs, silenceMs, inputs }, rules);
   const cell: Cell = {
@@ -143,6 +161,7 @@ function lookAt(before: Cell, window: OpenWindow, rules: LookRules): { cell: Cel
     utilization,
     inputs,
     held,
+    risk: dueLook(risk, window, held.level, rules) ?? risk,
   };
   if (cause === undefined) return { cell };
   return { cell, change: { fromLevel: before.held.level, toLevel: held.level, atMs, inputs, cause } };
@@ -157,8 +176,12 @@ function endCell(cell: Cell): Cell {
     everReported: false,
     memory: new Map(),
     utilization: gone,
-    inputs: withInput(cell.inputs, absentInput('utilization', gone.status)),
+    inputs: withInput(
+      withInput(cell.inputs, absentInput('utilization', gone.status)),
+      absentInput('phase_risk', gone.status),
+    ),
     held: UNRAISED,
+    risk: { ...UNLOOKED, status: gone.status, why: gone.why! },
   };
 }
 

@@ -53,6 +53,8 @@ export interface HeadRecord extends StreamHead {
   readonly samplesPending: readonly number[];
   readonly messagesPending: readonly number[];
   readonly plan: readonly PlanSegment[];
+  /** Absent from checkpoints made before origins were counted. */
+  readonly origins?: readonly (readonly [origin: string, messages: number])[];
   /** What reports tell and restoring does not need. */
   readonly watermarkMs: number;
   readonly windowsOpen: number;
@@ -114,7 +116,7 @@ export function parseHead(text: string): HeadRecord {
 
 /** Makes the stream anew. `content` is filled in by the caller. */
 export function restoreStream(stored: StoredStream, settings: FoldSettings): StreamFold {
-  const { plan, gaps, newestMs, contentFloorMinute, ...record } = parseHead(stored.head);
+  const { plan, gaps, newestMs, contentFloorMinute, origins, ...record } = parseHead(stored.head);
   const {
     samples,
     messages,
@@ -127,6 +129,7 @@ export function restoreStream(stored: StoredStream, settings: FoldSettings): Str
   const stream = new StreamFold(stored.domain, stored.cluster, settings, plan);
   Object.assign(stream.head, head);
   Object.assign(stream.gaps, gaps);
+  for (const [origin, messages] of origins ?? []) stream.origins.set(origin, messages);
   stream.samples.set(createCounts(samples));
   stream.messages.set(createCounts(messages));
   stream.samplesPending.set(createCounts(samplesPending));
@@ -157,6 +160,7 @@ function headOf(stream: StreamFold): HeadRecord {
     samplesPending: Array.from(stream.samplesPending),
     messagesPending: Array.from(stream.messagesPending),
     plan: stream.plan.list(),
+    origins: [...stream.origins],
     watermarkMs: stream.watermarkMs(),
     windowsOpen: stream.windows.length,
   };

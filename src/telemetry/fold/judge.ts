@@ -57,8 +57,7 @@ export function judge(
     countWhole(stream, batch, DUPLICATE);
     return;
   }
-  if (batch.labelCount > 0 && channel.cellRow >= 0 && channel.cellCol >= 0)
-    stream.catalog.declareCell(route.place.node, channel.cellRow, channel.cellCol);
+  if (batch.labelCount > 0) takeLabels(route, channel);
   const newestMs =
     batch.valueCount === 0
       ? heartbeat(stream, batch, baseMs, arrival, rejection)
@@ -83,6 +82,13 @@ function judgeContent(stream: StreamFold, batch: BatchDecoder, baseMs: number, s
   if (stamped) return SEQUENCE_NEW;
   const isNew = stream.content.take(contentHash(batch.data), baseMs, stream.watermark.newestMs);
   return isNew ? SEQUENCE_NEW : SEQUENCE_DUPLICATE;
+}
+
+/** Takes what the labels of a message say about its node and where it came from. */
+function takeLabels({ stream, place }: Route<StreamFold>, channel: Channel): void {
+  const { cellRow, cellCol, origin } = channel;
+  if (cellRow >= 0 && cellCol >= 0) stream.catalog.declareCell(place.node, cellRow, cellCol);
+  if (origin !== '') stream.countOrigin(origin);
 }
 
 /** A batch without samples says how far its source has come. */

@@ -26,6 +26,9 @@ export interface FoldSettings {
   readonly memoryMs: number;
 }
 
+/** Origins remembered per stream; further ones are not counted. */
+const ORIGINS_MAX = 64;
+
 /** How often silent series and sources are looked for, milliseconds of event time. */
 const SWEEP_MS = 3_600_000;
 
@@ -67,6 +70,8 @@ export class StreamFold {
   readonly messages: Counts = createCounts();
   readonly samplesPending: Counts = createCounts();
   readonly messagesPending: Counts = createCounts();
+  /** Messages by the attributes that named their place, `domain,cluster,node`, in order of appearance. */
+  readonly origins = new Map<string, number>();
   catalog: SeriesCatalog;
   plan: WindowPlan;
   content = new RecentContent();
@@ -165,6 +170,12 @@ export class StreamFold {
       windows.push(new Window(head.closedUntilMs, plan.endOf(head.closedUntilMs), 0));
     }
     this.closeUntil(windows.at(-1)!.endMs, brokerSequence, true);
+  }
+
+  /** Counts a message by the attributes that named its place. */
+  countOrigin(origin: string): void {
+    const known = this.origins.get(origin);
+    if (known !== undefined || this.origins.size < ORIGINS_MAX) this.origins.set(origin, (known ?? 0) + 1);
   }
 
   /** A hole appeared in a run's sequences with the message just folded. */

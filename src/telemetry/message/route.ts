@@ -23,6 +23,9 @@ const METRIC_KIND_LAST = 3;
 /** Most rows and columns of a map. */
 const CELL_SIDE_MAX = 1024;
 
+/** What the label `homeostat.origin` may hold: three names of attributes, of which the first two may be empty. */
+const ORIGIN = /^[\w.-]{0,64},[\w.-]{0,64},[\w.-]{1,64}$/;
+
 const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
@@ -63,6 +66,8 @@ export class Channel {
   /** The cell its last labels declare; -1 for none. */
   cellRow = -1;
   cellCol = -1;
+  /** Which attributes its last labels say named the place, `homeostat.origin`; empty where they do not. */
+  origin = '';
   /** Metrics of earlier batches, by a hash of how they were written. */
   private readonly metricSets = new Map<number, MetricSet>();
   private labelBytes: Uint8Array = NOTHING;
@@ -111,7 +116,7 @@ export class Channel {
     return '';
   }
 
-  /** Takes the labels of a batch: `cellRow` and `cellCol` become what they declare. Throws on damaged ones. */
+  /** Takes the labels of a batch: the cell and the origin become what they declare. Throws on damaged ones. */
   takeLabels(batch: BatchDecoder): void {
     if (spanEquals(batch.data, batch.labelsFrom, batch.labelsTo, this.labelBytes)) return;
     const bytes = batch.data.slice(batch.labelsFrom, batch.labelsTo);
@@ -119,6 +124,8 @@ export class Channel {
     this.labelBytes = bytes;
     this.cellRow = sideOf(labels['homeostat.row']);
     this.cellCol = sideOf(labels['homeostat.col']);
+    const origin = labels['homeostat.origin'] ?? '';
+    this.origin = ORIGIN.test(origin) ? origin : '';
   }
 }
 

@@ -10,7 +10,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homeostat/resilience/v1/error_reason.proto.
  */
 export const file_homeostat_resilience_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("Cipob21lb3N0YXQvcmVzaWxpZW5jZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SF2hvbWVvc3RhdC5yZXNpbGllbmNlLnYxKmwKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9GSUVMRF9JTlZBTElEEAESHwobRVJST1JfUkVBU09OX0NFTExfTk9UX0ZPVU5EEAJiBnByb3RvMw");
+  fileDesc("Cipob21lb3N0YXQvcmVzaWxpZW5jZS92MS9lcnJvcl9yZWFzb24ucHJvdG8SF2hvbWVvc3RhdC5yZXNpbGllbmNlLnYxKqwBCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIeChpFUlJPUl9SRUFTT05fRklFTERfSU5WQUxJRBABEh8KG0VSUk9SX1JFQVNPTl9DRUxMX05PVF9GT1VORBACEh0KGUVSUk9SX1JFQVNPTl9XT1JLRVJTX0JVU1kQAxIfChtFUlJPUl9SRUFTT05fV09SS19UT09fTEFSR0UQBGIGcHJvdG8z");
 
 /**
  * Reasons in `google.rpc.ErrorInfo` of domain `homeostat.resilience`.
@@ -38,6 +38,20 @@ export const ErrorReason = {
    * @generated from enum value: ERROR_REASON_CELL_NOT_FOUND = 2;
    */
   CELL_NOT_FOUND: 2,
+
+  /**
+   * RESOURCE_EXHAUSTED. All workers are busy and the queue is full; retry later.
+   *
+   * @generated from enum value: ERROR_REASON_WORKERS_BUSY = 3;
+   */
+  WORKERS_BUSY: 3,
+
+  /**
+   * RESOURCE_EXHAUSTED. The request asks for more computing than one call may. Metadata: work, limit (multiply-adds).
+   *
+   * @generated from enum value: ERROR_REASON_WORK_TOO_LARGE = 4;
+   */
+  WORK_TOO_LARGE: 4,
 } as const;
 
 /**

@@ -4,15 +4,19 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { DefenseLogEntry, HealthReport } from "./resilience_service_pb.ts";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { DefenseLogEntry, HealthReport, PhaseSeverity, Scope } from "./resilience_service_pb.ts";
 import { file_homeostat_resilience_v1_resilience_service } from "./resilience_service_pb.ts";
+import type { PhaseRiskAssessment } from "./thermodynamics_service_pb.ts";
+import { file_homeostat_resilience_v1_thermodynamics_service } from "./thermodynamics_service_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file homeostat/resilience/v1/resilience_events.proto.
  */
 export const file_homeostat_resilience_v1_resilience_events: GenFile = /*@__PURE__*/
-  fileDesc("Ci9ob21lb3N0YXQvcmVzaWxpZW5jZS92MS9yZXNpbGllbmNlX2V2ZW50cy5wcm90bxIXaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEiTwoTRGVmZW5zZUxldmVsQ2hhbmdlZBI4CgZjaGFuZ2UYASABKAsyKC5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5EZWZlbnNlTG9nRW50cnkiRgoNSGVhbHRoVXBkYXRlZBI1CgZoZWFsdGgYASABKAsyJS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5IZWFsdGhSZXBvcnRiBnByb3RvMw", [file_homeostat_resilience_v1_resilience_service]);
+  fileDesc("Ci9ob21lb3N0YXQvcmVzaWxpZW5jZS92MS9yZXNpbGllbmNlX2V2ZW50cy5wcm90bxIXaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEiTwoTRGVmZW5zZUxldmVsQ2hhbmdlZBI4CgZjaGFuZ2UYASABKAsyKC5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5EZWZlbnNlTG9nRW50cnkiRgoNSGVhbHRoVXBkYXRlZBI1CgZoZWFsdGgYASABKAsyJS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5IZWFsdGhSZXBvcnQiVQoRUGhhc2VSaXNrQXNzZXNzZWQSQAoKYXNzZXNzbWVudBgBIAEoCzIsLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlBoYXNlUmlza0Fzc2Vzc21lbnQi8AEKFVJlc2lsaWVuY2VBbGVydFJhaXNlZBIKCgJpZBgBIAEoCRItCgVzY29wZRgCIAEoCzIeLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlNjb3BlEgwKBGtpbmQYAyABKAkSOAoIc2V2ZXJpdHkYBCABKA4yJi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5QaGFzZVNldmVyaXR5EiYKAmF0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkZXNjcmlwdGlvbhgGIAEoCRIXCg9yZWNvbW1lbmRhdGlvbnMYByADKAliBnByb3RvMw", [file_google_protobuf_timestamp, file_homeostat_resilience_v1_resilience_service, file_homeostat_resilience_v1_thermodynamics_service]);
 
 /**
  * The defense level of the fleet or of a cell changed. Recorded.
@@ -55,4 +59,88 @@ export type HealthUpdated = Message<"homeostat.resilience.v1.HealthUpdated"> & {
  */
 export const HealthUpdatedSchema: GenMessage<HealthUpdated> = /*@__PURE__*/
   messageDesc(file_homeostat_resilience_v1_resilience_events, 1);
+
+/**
+ * A cell was looked at for early warnings. Recorded.
+ *
+ * @generated from message homeostat.resilience.v1.PhaseRiskAssessed
+ */
+export type PhaseRiskAssessed = Message<"homeostat.resilience.v1.PhaseRiskAssessed"> & {
+  /**
+   * The assessment.
+   *
+   * @generated from field: homeostat.resilience.v1.PhaseRiskAssessment assessment = 1;
+   */
+  assessment?: PhaseRiskAssessment | undefined;
+};
+
+/**
+ * Describes the message homeostat.resilience.v1.PhaseRiskAssessed.
+ * Use `create(PhaseRiskAssessedSchema)` to create a new message.
+ */
+export const PhaseRiskAssessedSchema: GenMessage<PhaseRiskAssessed> = /*@__PURE__*/
+  messageDesc(file_homeostat_resilience_v1_resilience_events, 2);
+
+/**
+ * Something asks for people: the phase risk of a cell became CRITICAL or IMMINENT. Recorded.
+ *
+ * @generated from message homeostat.resilience.v1.ResilienceAlertRaised
+ */
+export type ResilienceAlertRaised = Message<"homeostat.resilience.v1.ResilienceAlertRaised"> & {
+  /**
+   * Id of the assessment.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The cell.
+   *
+   * @generated from field: homeostat.resilience.v1.Scope scope = 2;
+   */
+  scope?: Scope | undefined;
+
+  /**
+   * PHASE_RISK.
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * How near a critical transition is.
+   *
+   * @generated from field: homeostat.resilience.v1.PhaseSeverity severity = 4;
+   */
+  severity: PhaseSeverity;
+
+  /**
+   * Event time of the look.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 5;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * In words.
+   *
+   * @generated from field: string description = 6;
+   */
+  description: string;
+
+  /**
+   * What to do, most urgent first.
+   *
+   * @generated from field: repeated string recommendations = 7;
+   */
+  recommendations: string[];
+};
+
+/**
+ * Describes the message homeostat.resilience.v1.ResilienceAlertRaised.
+ * Use `create(ResilienceAlertRaisedSchema)` to create a new message.
+ */
+export const ResilienceAlertRaisedSchema: GenMessage<ResilienceAlertRaised> = /*@__PURE__*/
+  messageDesc(file_homeostat_resilience_v1_resilience_events, 3);
 

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homeostat/resilience/v1/resilience_service.proto.
  */
 export const file_homeostat_resilience_v1_resilience_service: GenFile = /*@__PURE__*/
-  fileDesc("CjBob21lb3N0YXQvcmVzaWxpZW5jZS92MS9yZXNpbGllbmNlX3NlcnZpY2UucHJvdG8SF2hvbWVvc3RhdC5yZXNpbGllbmNlLnYxIl4KBVNjb3BlEikKBmRvbWFpbhgBIAEoCUIZsrsYFVoTW0EtWmEtejAtOV8tXXsxLDY0fRIqCgdjbHVzdGVyGAIgASgJQhmyuxgVWhNbQS1aYS16MC05Xy1dezEsNjR9IrABCghFc3RpbWF0ZRISCgV2YWx1ZRgBIAEoAUgAiAEBEhIKBWxvd2VyGAIgASgBSAGIAQESEgoFdXBwZXIYAyABKAFIAogBARIMCgR1bml0GAQgASgJEi8KBnN0YXR1cxgFIAEoDjIfLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlN0YXR1cxILCgN3aHkYBiABKAlCCAoGX3ZhbHVlQggKBl9sb3dlckIICgZfdXBwZXIi1gEKDERlZmVuc2VJbnB1dBIMCgRuYW1lGAEgASgJEg0KBWxldmVsGAIgASgNEhYKCXN0YXRpc3RpYxgDIAEoAUgAiAEBEhYKCXRocmVzaG9sZBgEIAEoAUgBiAEBEi8KBnN0YXR1cxgFIAEoDjIfLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlN0YXR1cxIsCgZ3aW5kb3cYBiABKAsyHC5ob21lb3N0YXQudHlwZS52MS5UaW1lUmFuZ2VCDAoKX3N0YXRpc3RpY0IMCgpfdGhyZXNob2xkIt4BCgxEZWZlbnNlU3RhdGUSLQoFc2NvcGUYASABKAsyHi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5TY29wZRINCgVsZXZlbBgCIAEoDRI1CgZpbnB1dHMYAyADKAsyJS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5EZWZlbnNlSW5wdXQSLgoKaGVsZF91bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFYXNfb2YYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIusBCgpDZWxsSGVhbHRoEioKBGNlbGwYASABKAsyHC5ob21lb3N0YXQudHlwZS52MS5TdHJlYW1SZWYSNgoHZGVmZW5zZRgCIAEoCzIlLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkRlZmVuc2VTdGF0ZRI2Cgt1dGlsaXphdGlvbhgDIAEoCzIhLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkVzdGltYXRlEjIKB2NlaWxpbmcYBCABKAsyIS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5Fc3RpbWF0ZRINCgVlbmRlZBgFIAEoCCL5AgoMSGVhbHRoUmVwb3J0Ei0KBXNjb3BlGAEgASgLMh4uaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuU2NvcGUSNgoHZGVmZW5zZRgCIAEoCzIlLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkRlZmVuc2VTdGF0ZRI2Cgt1dGlsaXphdGlvbhgDIAEoCzIhLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkVzdGltYXRlEjIKB2NlaWxpbmcYBCABKAsyIS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5Fc3RpbWF0ZRI3CgxzZXJ2ZWRfc2hhcmUYBSABKAsyIS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5Fc3RpbWF0ZRIyCgVjZWxscxgGIAMoCzIjLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkNlbGxIZWFsdGgSKQoFYXNfb2YYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkEKEEdldEhlYWx0aFJlcXVlc3QSLQoFc2NvcGUYASABKAsyHi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5TY29wZSJKChFHZXRIZWFsdGhSZXNwb25zZRI1CgZoZWFsdGgYASABKAsyJS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5IZWFsdGhSZXBvcnQipwEKEldhdGNoSGVhbHRoUmVxdWVzdBItCgVzY29wZRgBIAEoCzIeLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlNjb3BlEhwKDHJlc3VtZV90b2tlbhgCIAEoCUIGsrsYAkBAEkQKCWhlYXJ0YmVhdBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIWsrsYEhkAAAAAAADwPyEAAAAAAABOQCJiChNXYXRjaEhlYWx0aFJlc3BvbnNlEjUKBmhlYWx0aBgBIAEoCzIlLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkhlYWx0aFJlcG9ydBIUCgxyZXN1bWVfdG9rZW4YAiABKAkiQgoRR2V0RGVmZW5zZVJlcXVlc3QSLQoFc2NvcGUYASABKAsyHi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5TY29wZSJMChJHZXREZWZlbnNlUmVzcG9uc2USNgoHZGVmZW5zZRgBIAEoCzIlLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkRlZmVuc2VTdGF0ZSKjAQoVTGlzdERlZmVuc2VMb2dSZXF1ZXN0Ei0KBXNjb3BlGAEgASgLMh4uaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuU2NvcGUSKgoFaG91cnMYAiABKA1CFrK7GBIZAAAAAAAA8D8hAAAAAADgoEBIAIgBARIlCgRwYWdlGAMgASgLMhcuaG9tZW9zdGF0LnR5cGUudjEuUGFnZUIICgZfaG91cnMibAoWTGlzdERlZmVuc2VMb2dSZXNwb25zZRI5CgdlbnRyaWVzGAEgAygLMiguaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuRGVmZW5zZUxvZ0VudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKRAgoPRGVmZW5zZUxvZ0VudHJ5EgoKAmlkGAEgASgJEi0KBXNjb3BlGAIgASgLMh4uaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuU2NvcGUSEgoKZnJvbV9sZXZlbBgDIAEoDRIQCgh0b19sZXZlbBgEIAEoDRImCgJhdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjb3JkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjUKBmlucHV0cxgHIAMoCzIlLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkRlZmVuc2VJbnB1dBINCgVjYXVzZRgIIAEoCSruAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEg0KCVNUQVRVU19PSxABEhcKE1NUQVRVU19JTlNVRkZJQ0lFTlQQAhIVChFTVEFUVVNfREVHRU5FUkFURRADEhIKDlNUQVRVU19VTktOT1dOEAQSGQoVU1RBVFVTX05PVF9DT05GSUdVUkVEEAUSEwoPU1RBVFVTX1VOU1RBQkxFEAYSGAoUU1RBVFVTX05PVF9FU1RJTUFCTEUQBxIYChRTVEFUVVNfTk9UX0NPTlZFUkdFRBAIEhUKEVNUQVRVU19VTlJFTElBQkxFEAkyvQQKEVJlc2lsaWVuY2VTZXJ2aWNlEoEBCglHZXRIZWFsdGgSKS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5HZXRIZWFsdGhSZXF1ZXN0GiouaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuR2V0SGVhbHRoUmVzcG9uc2UiHaq7GBkKD3Jlc2lsaWVuY2UucmVhZBICCAEYASADEokBCgtXYXRjaEhlYWx0aBIrLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLldhdGNoSGVhbHRoUmVxdWVzdBosLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLldhdGNoSGVhbHRoUmVzcG9uc2UiHaq7GBkKD3Jlc2lsaWVuY2UucmVhZBICCAEYASADMAEShAEKCkdldERlZmVuc2USKi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5HZXREZWZlbnNlUmVxdWVzdBorLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkdldERlZmVuc2VSZXNwb25zZSIdqrsYGQoPcmVzaWxpZW5jZS5yZWFkEgIIARgBIAMSkAEKDkxpc3REZWZlbnNlTG9nEi4uaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuTGlzdERlZmVuc2VMb2dSZXF1ZXN0Gi8uaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuTGlzdERlZmVuc2VMb2dSZXNwb25zZSIdqrsYGQoPcmVzaWxpZW5jZS5yZWFkEgIIARgBIANiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_homeostat_options_v1_field, file_homeostat_options_v1_method, file_homeostat_type_v1_stream_ref]);
+  fileDesc("CjBob21lb3N0YXQvcmVzaWxpZW5jZS92MS9yZXNpbGllbmNlX3NlcnZpY2UucHJvdG8SF2hvbWVvc3RhdC5yZXNpbGllbmNlLnYxIl4KBVNjb3BlEikKBmRvbWFpbhgBIAEoCUIZsrsYFVoTW0EtWmEtejAtOV8tXXsxLDY0fRIqCgdjbHVzdGVyGAIgASgJQhmyuxgVWhNbQS1aYS16MC05Xy1dezEsNjR9IrABCghFc3RpbWF0ZRISCgV2YWx1ZRgBIAEoAUgAiAEBEhIKBWxvd2VyGAIgASgBSAGIAQESEgoFdXBwZXIYAyABKAFIAogBARIMCgR1bml0GAQgASgJEi8KBnN0YXR1cxgFIAEoDjIfLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlN0YXR1cxILCgN3aHkYBiABKAlCCAoGX3ZhbHVlQggKBl9sb3dlckIICgZfdXBwZXIirgEKCVBoYXNlUmlzaxI4CghzZXZlcml0eRgBIAEoDjImLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlBoYXNlU2V2ZXJpdHkSLwoGc3RhdHVzGAIgASgOMh8uaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuU3RhdHVzEgsKA3doeRgDIAEoCRIpCgVhc19vZhgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1gEKDERlZmVuc2VJbnB1dBIMCgRuYW1lGAEgASgJEg0KBWxldmVsGAIgASgNEhYKCXN0YXRpc3RpYxgDIAEoAUgAiAEBEhYKCXRocmVzaG9sZBgEIAEoAUgBiAEBEi8KBnN0YXR1cxgFIAEoDjIfLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlN0YXR1cxIsCgZ3aW5kb3cYBiABKAsyHC5ob21lb3N0YXQudHlwZS52MS5UaW1lUmFuZ2VCDAoKX3N0YXRpc3RpY0IMCgpfdGhyZXNob2xkIt4BCgxEZWZlbnNlU3RhdGUSLQoFc2NvcGUYASABKAsyHi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5TY29wZRINCgVsZXZlbBgCIAEoDRI1CgZpbnB1dHMYAyADKAsyJS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5EZWZlbnNlSW5wdXQSLgoKaGVsZF91bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFYXNfb2YYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqMCCgpDZWxsSGVhbHRoEioKBGNlbGwYASABKAsyHC5ob21lb3N0YXQudHlwZS52MS5TdHJlYW1SZWYSNgoHZGVmZW5zZRgCIAEoCzIlLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkRlZmVuc2VTdGF0ZRI2Cgt1dGlsaXphdGlvbhgDIAEoCzIhLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkVzdGltYXRlEjIKB2NlaWxpbmcYBCABKAsyIS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5Fc3RpbWF0ZRINCgVlbmRlZBgFIAEoCBI2CgpwaGFzZV9yaXNrGAYgASgLMiIuaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuUGhhc2VSaXNrIrEDCgxIZWFsdGhSZXBvcnQSLQoFc2NvcGUYASABKAsyHi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5TY29wZRI2CgdkZWZlbnNlGAIgASgLMiUuaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuRGVmZW5zZVN0YXRlEjYKC3V0aWxpemF0aW9uGAMgASgLMiEuaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuRXN0aW1hdGUSMgoHY2VpbGluZxgEIAEoCzIhLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkVzdGltYXRlEjcKDHNlcnZlZF9zaGFyZRgFIAEoCzIhLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkVzdGltYXRlEjIKBWNlbGxzGAYgAygLMiMuaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuQ2VsbEhlYWx0aBIpCgVhc19vZhgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNgoKcGhhc2VfcmlzaxgIIAEoCzIiLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlBoYXNlUmlzayJBChBHZXRIZWFsdGhSZXF1ZXN0Ei0KBXNjb3BlGAEgASgLMh4uaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuU2NvcGUiSgoRR2V0SGVhbHRoUmVzcG9uc2USNQoGaGVhbHRoGAEgASgLMiUuaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuSGVhbHRoUmVwb3J0IqcBChJXYXRjaEhlYWx0aFJlcXVlc3QSLQoFc2NvcGUYASABKAsyHi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5TY29wZRIcCgxyZXN1bWVfdG9rZW4YAiABKAlCBrK7GAJAQBJECgloZWFydGJlYXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CFrK7GBIZAAAAAAAA8D8hAAAAAAAATkAiYgoTV2F0Y2hIZWFsdGhSZXNwb25zZRI1CgZoZWFsdGgYASABKAsyJS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5IZWFsdGhSZXBvcnQSFAoMcmVzdW1lX3Rva2VuGAIgASgJIkIKEUdldERlZmVuc2VSZXF1ZXN0Ei0KBXNjb3BlGAEgASgLMh4uaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuU2NvcGUiTAoSR2V0RGVmZW5zZVJlc3BvbnNlEjYKB2RlZmVuc2UYASABKAsyJS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5EZWZlbnNlU3RhdGUiowEKFUxpc3REZWZlbnNlTG9nUmVxdWVzdBItCgVzY29wZRgBIAEoCzIeLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlNjb3BlEioKBWhvdXJzGAIgASgNQhayuxgSGQAAAAAAAPA/IQAAAAAA4KBASACIAQESJQoEcGFnZRgDIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLlBhZ2VCCAoGX2hvdXJzImwKFkxpc3REZWZlbnNlTG9nUmVzcG9uc2USOQoHZW50cmllcxgBIAMoCzIoLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkRlZmVuc2VMb2dFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkikQIKD0RlZmVuc2VMb2dFbnRyeRIKCgJpZBgBIAEoCRItCgVzY29wZRgCIAEoCzIeLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLlNjb3BlEhIKCmZyb21fbGV2ZWwYAyABKA0SEAoIdG9fbGV2ZWwYBCABKA0SJgoCYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3JlY29yZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgZpbnB1dHMYByADKAsyJS5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5EZWZlbnNlSW5wdXQSDQoFY2F1c2UYCCABKAkq7gEKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABINCglTVEFUVVNfT0sQARIXChNTVEFUVVNfSU5TVUZGSUNJRU5UEAISFQoRU1RBVFVTX0RFR0VORVJBVEUQAxISCg5TVEFUVVNfVU5LTk9XThAEEhkKFVNUQVRVU19OT1RfQ09ORklHVVJFRBAFEhMKD1NUQVRVU19VTlNUQUJMRRAGEhgKFFNUQVRVU19OT1RfRVNUSU1BQkxFEAcSGAoUU1RBVFVTX05PVF9DT05WRVJHRUQQCBIVChFTVEFUVVNfVU5SRUxJQUJMRRAJKtYBCg1QaGFzZVNldmVyaXR5Eh4KGlBIQVNFX1NFVkVSSVRZX1VOU1BFQ0lGSUVEEAASGQoVUEhBU0VfU0VWRVJJVFlfTk9STUFMEAESGwoXUEhBU0VfU0VWRVJJVFlfRUxFVkFURUQQAhIXChNQSEFTRV9TRVZFUklUWV9ISUdIEAMSGwoXUEhBU0VfU0VWRVJJVFlfQ1JJVElDQUwQBBIbChdQSEFTRV9TRVZFUklUWV9JTU1JTkVOVBAFEhoKFlBIQVNFX1NFVkVSSVRZX1VOS05PV04QBjK9BAoRUmVzaWxpZW5jZVNlcnZpY2USgQEKCUdldEhlYWx0aBIpLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkdldEhlYWx0aFJlcXVlc3QaKi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5HZXRIZWFsdGhSZXNwb25zZSIdqrsYGQoPcmVzaWxpZW5jZS5yZWFkEgIIARgBIAMSiQEKC1dhdGNoSGVhbHRoEisuaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuV2F0Y2hIZWFsdGhSZXF1ZXN0GiwuaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuV2F0Y2hIZWFsdGhSZXNwb25zZSIdqrsYGQoPcmVzaWxpZW5jZS5yZWFkEgIIARgBIAMwARKEAQoKR2V0RGVmZW5zZRIqLmhvbWVvc3RhdC5yZXNpbGllbmNlLnYxLkdldERlZmVuc2VSZXF1ZXN0GisuaG9tZW9zdGF0LnJlc2lsaWVuY2UudjEuR2V0RGVmZW5zZVJlc3BvbnNlIh2quxgZCg9yZXNpbGllbmNlLnJlYWQSAggBGAEgAxKQAQoOTGlzdERlZmVuc2VMb2cSLi5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5MaXN0RGVmZW5zZUxvZ1JlcXVlc3QaLy5ob21lb3N0YXQucmVzaWxpZW5jZS52MS5MaXN0RGVmZW5zZUxvZ1Jlc3BvbnNlIh2quxgZCg9yZXNpbGllbmNlLnJlYWQSAggBGAEgA2IGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_homeostat_options_v1_field, file_homeostat_options_v1_method, file_homeostat_type_v1_stream_ref]);
 
 /**
  * The fleet, or one cell of it.
@@ -103,6 +103,48 @@ export const EstimateSchema: GenMessage<Estimate> = /*@__PURE__*/
   messageDesc(file_homeostat_resilience_v1_resilience_service, 1);
 
 /**
+ * How near a critical transition a scope is.
+ *
+ * @generated from message homeostat.resilience.v1.PhaseRisk
+ */
+export type PhaseRisk = Message<"homeostat.resilience.v1.PhaseRisk"> & {
+  /**
+   * The severity that holds: two of the last three looks reached it.
+   *
+   * @generated from field: homeostat.resilience.v1.PhaseSeverity severity = 1;
+   */
+  severity: PhaseSeverity;
+
+  /**
+   * OK; INSUFFICIENT before the first look that could say anything; UNKNOWN once it no longer can.
+   *
+   * @generated from field: homeostat.resilience.v1.Status status = 2;
+   */
+  status: Status;
+
+  /**
+   * Why it is not OK; empty otherwise.
+   *
+   * @generated from field: string why = 3;
+   */
+  why: string;
+
+  /**
+   * Event time of the look it stands on.
+   *
+   * @generated from field: google.protobuf.Timestamp as_of = 4;
+   */
+  asOf?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message homeostat.resilience.v1.PhaseRisk.
+ * Use `create(PhaseRiskSchema)` to create a new message.
+ */
+export const PhaseRiskSchema: GenMessage<PhaseRisk> = /*@__PURE__*/
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 2);
+
+/**
  * One input of a defense level.
  *
  * @generated from message homeostat.resilience.v1.DefenseInput
@@ -156,7 +198,7 @@ export type DefenseInput = Message<"homeostat.resilience.v1.DefenseInput"> & {
  * Use `create(DefenseInputSchema)` to create a new message.
  */
 export const DefenseInputSchema: GenMessage<DefenseInput> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 2);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 3);
 
 /**
  * A defense level and where it comes from.
@@ -205,7 +247,7 @@ export type DefenseState = Message<"homeostat.resilience.v1.DefenseState"> & {
  * Use `create(DefenseStateSchema)` to create a new message.
  */
 export const DefenseStateSchema: GenMessage<DefenseState> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 3);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 4);
 
 /**
  * Health of one cell.
@@ -247,6 +289,13 @@ export type CellHealth = Message<"homeostat.resilience.v1.CellHealth"> & {
    * @generated from field: bool ended = 5;
    */
   ended: boolean;
+
+  /**
+   * How near a critical transition it is.
+   *
+   * @generated from field: homeostat.resilience.v1.PhaseRisk phase_risk = 6;
+   */
+  phaseRisk?: PhaseRisk | undefined;
 };
 
 /**
@@ -254,7 +303,7 @@ export type CellHealth = Message<"homeostat.resilience.v1.CellHealth"> & {
  * Use `create(CellHealthSchema)` to create a new message.
  */
 export const CellHealthSchema: GenMessage<CellHealth> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 4);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 5);
 
 /**
  * Health of a scope. Parts without data say so by their status.
@@ -310,6 +359,13 @@ export type HealthReport = Message<"homeostat.resilience.v1.HealthReport"> & {
    * @generated from field: google.protobuf.Timestamp as_of = 7;
    */
   asOf?: Timestamp | undefined;
+
+  /**
+   * How near a critical transition it is: the worst of its cells.
+   *
+   * @generated from field: homeostat.resilience.v1.PhaseRisk phase_risk = 8;
+   */
+  phaseRisk?: PhaseRisk | undefined;
 };
 
 /**
@@ -317,7 +373,7 @@ export type HealthReport = Message<"homeostat.resilience.v1.HealthReport"> & {
  * Use `create(HealthReportSchema)` to create a new message.
  */
 export const HealthReportSchema: GenMessage<HealthReport> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 5);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 6);
 
 /**
  * Whose health is wanted.
@@ -338,7 +394,7 @@ export type GetHealthRequest = Message<"homeostat.resilience.v1.GetHealthRequest
  * Use `create(GetHealthRequestSchema)` to create a new message.
  */
 export const GetHealthRequestSchema: GenMessage<GetHealthRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 6);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 7);
 
 /**
  * Health of a scope.
@@ -359,7 +415,7 @@ export type GetHealthResponse = Message<"homeostat.resilience.v1.GetHealthRespon
  * Use `create(GetHealthResponseSchema)` to create a new message.
  */
 export const GetHealthResponseSchema: GenMessage<GetHealthResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 7);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 8);
 
 /**
  * Whose health is watched.
@@ -394,7 +450,7 @@ export type WatchHealthRequest = Message<"homeostat.resilience.v1.WatchHealthReq
  * Use `create(WatchHealthRequestSchema)` to create a new message.
  */
 export const WatchHealthRequestSchema: GenMessage<WatchHealthRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 8);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 9);
 
 /**
  * Health, or a heartbeat.
@@ -422,7 +478,7 @@ export type WatchHealthResponse = Message<"homeostat.resilience.v1.WatchHealthRe
  * Use `create(WatchHealthResponseSchema)` to create a new message.
  */
 export const WatchHealthResponseSchema: GenMessage<WatchHealthResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 9);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 10);
 
 /**
  * Whose level is wanted.
@@ -443,7 +499,7 @@ export type GetDefenseRequest = Message<"homeostat.resilience.v1.GetDefenseReque
  * Use `create(GetDefenseRequestSchema)` to create a new message.
  */
 export const GetDefenseRequestSchema: GenMessage<GetDefenseRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 10);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 11);
 
 /**
  * A defense level.
@@ -464,7 +520,7 @@ export type GetDefenseResponse = Message<"homeostat.resilience.v1.GetDefenseResp
  * Use `create(GetDefenseResponseSchema)` to create a new message.
  */
 export const GetDefenseResponseSchema: GenMessage<GetDefenseResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 11);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 12);
 
 /**
  * Which changes are wanted.
@@ -499,7 +555,7 @@ export type ListDefenseLogRequest = Message<"homeostat.resilience.v1.ListDefense
  * Use `create(ListDefenseLogRequestSchema)` to create a new message.
  */
 export const ListDefenseLogRequestSchema: GenMessage<ListDefenseLogRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 12);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 13);
 
 /**
  * Changes of the defense level, newest first.
@@ -527,7 +583,7 @@ export type ListDefenseLogResponse = Message<"homeostat.resilience.v1.ListDefens
  * Use `create(ListDefenseLogResponseSchema)` to create a new message.
  */
 export const ListDefenseLogResponseSchema: GenMessage<ListDefenseLogResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 13);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 14);
 
 /**
  * One change of a defense level.
@@ -597,7 +653,7 @@ export type DefenseLogEntry = Message<"homeostat.resilience.v1.DefenseLogEntry">
  * Use `create(DefenseLogEntrySchema)` to create a new message.
  */
 export const DefenseLogEntrySchema: GenMessage<DefenseLogEntry> = /*@__PURE__*/
-  messageDesc(file_homeostat_resilience_v1_resilience_service, 14);
+  messageDesc(file_homeostat_resilience_v1_resilience_service, 15);
 
 /**
  * Whether a figure can be relied on. All of them are successful replies.
@@ -688,6 +744,75 @@ export type Status = (typeof Status)[keyof typeof Status] | UnknownEnum;
  */
 export const StatusSchema: GenEnum<Status> = /*@__PURE__*/
   enumDesc(file_homeostat_resilience_v1_resilience_service, 0);
+
+/**
+ * How near a critical transition is.
+ *
+ * @generated from enum homeostat.resilience.v1.PhaseSeverity
+ */
+export const PhaseSeverity = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: PHASE_SEVERITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * No sign of one.
+   *
+   * @generated from enum value: PHASE_SEVERITY_NORMAL = 1;
+   */
+  NORMAL: 1,
+
+  /**
+   * One sign.
+   *
+   * @generated from enum value: PHASE_SEVERITY_ELEVATED = 2;
+   */
+  ELEVATED: 2,
+
+  /**
+   * Two signs, or a strong one.
+   *
+   * @generated from enum value: PHASE_SEVERITY_HIGH = 3;
+   */
+  HIGH: 3,
+
+  /**
+   * A strong sign, and recovery has slowed to half.
+   *
+   * @generated from enum value: PHASE_SEVERITY_CRITICAL = 4;
+   */
+  CRITICAL: 4,
+
+  /**
+   * Critical, and a limit is near.
+   *
+   * @generated from enum value: PHASE_SEVERITY_IMMINENT = 5;
+   */
+  IMMINENT: 5,
+
+  /**
+   * Nothing can be said.
+   *
+   * @generated from enum value: PHASE_SEVERITY_UNKNOWN = 6;
+   */
+  UNKNOWN: 6,
+} as const;
+
+/**
+ * How near a critical transition is.
+ *
+ * @generated from enum homeostat.resilience.v1.PhaseSeverity
+ */
+export type PhaseSeverity = (typeof PhaseSeverity)[keyof typeof PhaseSeverity] | UnknownEnum;
+
+/**
+ * Describes the enum homeostat.resilience.v1.PhaseSeverity.
+ */
+export const PhaseSeveritySchema: GenEnum<PhaseSeverity> = /*@__PURE__*/
+  enumDesc(file_homeostat_resilience_v1_resilience_service, 1);
 
 /**
  * How near a fleet is to trouble, and the level of defense it is at.
