@@ -23,5 +23,7 @@ COPY --chown=65532:65532 proto ./proto
 USER 65532:65532
 VOLUME /data
 EXPOSE 50051 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
+    CMD ["/nodejs/bin/node", "dist/cli/main.js", "doctor", "--probe"]
 ENTRYPOINT ["/nodejs/bin/node", "dist/cli/main.js"]
 CMD ["serve"]

@@ -30,24 +30,29 @@ export interface BrokerState {
   readonly digest: string;
 }
 
-/** Makes the directory and proves that it can be written. Throws DATA_DIRECTORY_UNUSABLE. */
-export function prepareBrokerFiles(dataDir: string): BrokerFiles {
+/** Where the files of a data directory are, whether they exist or not. */
+export function brokerFilesIn(dataDir: string): BrokerFiles {
   const storeDir = join(dataDir, 'nats');
-  const log = join(storeDir, 'nats-server.log');
-  try {
-    mkdirSync(storeDir, { recursive: true, mode: 0o700 });
-    closeSync(openSync(log, 'a', 0o600));
-  } catch (cause) {
-    throw unusable(dataDir, cause);
-  }
   return {
     storeDir,
-    log,
+    log: join(storeDir, 'nats-server.log'),
     config: join(storeDir, 'nats-server.conf'),
     state: join(storeDir, 'broker.json'),
     serverUrl: join(storeDir, 'server.url'),
     producerUrl: join(dataDir, 'producer.url'),
   };
+}
+
+/** Makes the directory and proves that it can be written. Throws DATA_DIRECTORY_UNUSABLE. */
+export function prepareBrokerFiles(dataDir: string): BrokerFiles {
+  const files = brokerFilesIn(dataDir);
+  try {
+    mkdirSync(files.storeDir, { recursive: true, mode: 0o700 });
+    closeSync(openSync(files.log, 'a', 0o600));
+  } catch (cause) {
+    throw unusable(dataDir, cause);
+  }
+  return files;
 }
 
 /** Replaces a file that only its owner may read. Throws DATA_DIRECTORY_UNUSABLE. */

@@ -137,7 +137,13 @@ export async function openConnection(options: ConnectOptions): Promise<Connectio
   };
 }
 
-function connectionOptions({ url, credsFile, caFile, name }: ConnectOptions): ConnectionOptions {
+/** What the client library is told. Throws when a URL cannot be read, or the credentials file. */
+export function connectionOptions({
+  url,
+  credsFile,
+  caFile,
+  name,
+}: Omit<ConnectOptions, 'logger'>): ConnectionOptions {
   const parsed = url
     .split(',')
     .map((one) => new URL(one.includes('://') ? one.trim() : `nats://${one.trim()}`));
@@ -164,7 +170,7 @@ function connectionOptions({ url, credsFile, caFile, name }: ConnectOptions): Co
 }
 
 /** `host:port` of a URL, never its secret. */
-function hostOf(url: string): string {
+export function hostOf(url: string): string {
   return url
     .trim()
     .replace(/^[a-z]+:\/\//, '')

@@ -29,6 +29,10 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'recover the admin key',
     load: async () => (await import('./token.ts')).token as Command,
   },
+  doctor: {
+    summary: 'say what is wrong with an installation, and what to do',
+    load: async () => (await import('./doctor.ts')).doctor as Command,
+  },
 };
 
 function usage(): string {

@@ -200,7 +200,7 @@ export function postgresqlError(error: unknown): unknown {
 }
 
 /** `host:port/name` of a URL, without the user and the password. Throws DATABASE_URL_INVALID. */
-function addressOf(databaseUrl: string): string {
+export function addressOf(databaseUrl: string): string {
   try {
     const url = new URL(databaseUrl);
     if (url.protocol === 'postgresql:' || url.protocol === 'postgres:')

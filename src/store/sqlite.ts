@@ -21,7 +21,8 @@ import { GroupCommit } from './group-commit.ts';
 import { bindQueries, type Dialect, readOnly, singleProvider } from './queries.ts';
 import { openSqliteConnection, type SqliteConnection, sqliteError } from './sqlite-connection.ts';
 
-const FILE = 'homeostat.db';
+/** Name of the database in the data directory. */
+export const FILE = 'homeostat.db';
 
 /** How long SQLite itself waits for a lock. The wait holds the event loop, so it is short; group commit waits on. */
 const BUSY_TIMEOUT_MS = 20;

@@ -64,7 +64,7 @@ describe('help', () => {
   test('lists every command', async () => {
     const { code, out, err } = await run('--help');
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    for (const name of ['serve', 'demo', 'replay', 'token'])
+    for (const name of ['serve', 'demo', 'replay', 'token', 'doctor'])
       expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 
@@ -73,6 +73,7 @@ describe('help', () => {
     ['demo', ['--nodes', '--seed', '--for', '--json']],
     ['replay', ['--to', '--rate', '--report', '--scores', '--metric-column']],
     ['token', ['--bootstrap']],
+    ['doctor', ['--json', '--thorough', '--probe']],
   ])('of %s names its options and exit codes', async (name, options) => {
     const { code, out } = await run(name, '--help');
     expect(code).toBe(0);
