@@ -12,6 +12,8 @@ export default {
       },
     ],
   },
+  // The real pool; its threads get the loader of TypeScript, which production does not need.
+  moduleNameMapper: { '^piscina$': '<rootDir>/test/support/typescript-piscina.ts' },
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   testPathIgnorePatterns: [

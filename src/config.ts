@@ -90,7 +90,7 @@ export const variables = {
   GRPC_ADDRESS: address('127.0.0.1:50051', 'Where gRPC listens; port 0 takes a free one.'),
   HTTP_ADDRESS: address(
     '127.0.0.1:8080',
-    'Where /livez, /readyz and /metrics listen; port 0 takes a free one.',
+    'Where /livez, /readyz, /metrics and /v1/metrics listen; port 0 takes a free one.',
   ),
   ALLOW_PLAINTEXT: flag(false, 'Lets gRPC and HTTP listen beyond loopback without TLS.'),
   DATA_DIR: text('.homeostat', 'Folder of the database, the managed broker and the keys.', 'path'),

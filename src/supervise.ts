@@ -4,12 +4,15 @@
  */
 import type { Clock, Timer } from './clock.ts';
 import { describeError } from './errors.ts';
+import type { HttpRoute } from './http/route.ts';
 import type { Logger } from './observability.ts';
 import type { ServiceBinding } from './rpc/handler.ts';
 
 /** What every context offers the composition root. */
 export interface Context {
   readonly services: readonly ServiceBinding[];
+  /** RPCs of these services that can also be called by POST. */
+  readonly routes?: readonly HttpRoute[];
   /** Recovers and subscribes. */
   start(): Promise<void>;
   /** Unsubscribes; leaves no timers. Harmless when not started. */
@@ -20,6 +23,7 @@ export interface SupervisedContext {
   readonly name: string;
   /** The context's services, unavailable with STARTING or FAULTED while it does not run. */
   readonly services: readonly ServiceBinding[];
+  readonly routes: readonly HttpRoute[];
   /** Resolves after the first attempt, whatever became of it. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -61,6 +65,7 @@ export function supervise(
       ...binding,
       unavailable: () => (state === 'RUNNING' ? (binding.unavailable?.() ?? []) : [state]),
     })),
+    routes: context.routes ?? [],
     start: attempt,
     async stop() {
       const wasRunning = state === 'RUNNING';

@@ -86,7 +86,7 @@ export function createPosts(deps: PostsDeps): Posts {
       else logger.info({ ...fields, text: error.message }, 'post refused');
       sent = refuse(response, format, error);
     }
-    counts.add(endpoint.path, response.statusCode);
+    counts.add(endpoint.path, response.headersSent ? response.statusCode : STATUS_BY_KIND.CANCELLED);
     if (!request.complete) dropBody(request, bodyBytesMax);
     await sent;
   };

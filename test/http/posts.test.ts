@@ -283,6 +283,9 @@ describe('what a client may do to the server', () => {
     await until(() => bodies.length === 1);
     connection.socket.destroy();
     await until(() => aborted);
+    await until(async () =>
+      (await metrics.exposition()).includes('homeostat_http_posts_total{path="/v1/metrics",code="499"} 1'),
+    );
   });
 
   test('a stranger who sends on and on is cut off', async () => {

@@ -25,12 +25,23 @@ export interface RollingPlan {
   autocorrelation(residuals: Float64Array, lag: number, out: Float64Array): void;
   /** Kendall's tau-b of up to `count` values against time; 0 when all are equal. */
   kendall(values: Float64Array): number;
-  /** What `indicatorsOf` needs beyond that. */
-  readonly kernels: {
-    readonly rolling: Rolling;
-    readonly spectrum: SpectralRatio;
-    readonly entropy: SampleEntropy;
-  };
+  /** What `indicatorsOf` works with beyond that. */
+  readonly kernels: IndicatorKernels;
+}
+
+/** Plans of the numeric kernels, and one value per window of everything the indicators are made of. */
+interface IndicatorKernels {
+  readonly rolling: Rolling;
+  readonly spectrum: SpectralRatio;
+  readonly entropy: SampleEntropy;
+  readonly mean: Float64Array;
+  readonly squares: Float64Array;
+  readonly cubes: Float64Array;
+  readonly fourths: Float64Array;
+  readonly lags: readonly [Float64Array, Float64Array, Float64Array];
+  readonly ratios: Float64Array;
+  /** The indicator just being computed. */
+  readonly current: Float64Array;
 }
 
 /** A plan for windows of a share `rolling` of `length` samples. Throws RangeError when that is under 4 samples. */
@@ -53,11 +64,24 @@ export function createRollingPlan(length: number, rolling: number): RollingPlan 
       for (let i = 0; i < count; i++) out[i] = orZero(out[i]!);
     },
     kendall: createKendall(count).tau,
-    kernels: {
-      rolling: windows,
-      spectrum: createSpectralRatio(length, window),
-      entropy: createSampleEntropy(window),
-    },
+    kernels: createKernels(windows),
+  };
+}
+
+function createKernels(rolling: Rolling): IndicatorKernels {
+  const row = () => new Float64Array(rolling.count);
+  const spectrum = createSpectralRatio(rolling.length, rolling.window);
+  return {
+    rolling,
+    spectrum,
+    entropy: createSampleEntropy(rolling.window),
+    mean: row(),
+    squares: row(),
+    cubes: row(),
+    fourths: row(),
+    lags: [row(), row(), row()],
+    ratios: new Float64Array(spectrum.count),
+    current: row(),
   };
 }
 
@@ -98,52 +122,46 @@ export function indicatorsOf(
   intervalMs: number,
 ): readonly Indicator[] {
   const { length, window, kernels } = plan;
-  const { mean, squares, cubes, fourths, lags } = windowStatistics(values, residuals, plan);
-  const [first, second, third] = lags;
-  const ratios = new Float64Array(kernels.spectrum.count);
-  kernels.spectrum.ratios(residuals, ratios);
-  const entropy = Float64Array.of(kernels.entropy.of(residuals.subarray(length - window)));
-
-  const each = (of: (i: number) => number): Float64Array => {
-    const out = new Float64Array(plan.count);
-    for (let i = 0; i < out.length; i++) out[i] = of(i);
-    return out;
-  };
-  const variance = each((i) => squares[i]! / (window - 1));
-  const deviation = each((i) => Math.sqrt(variance[i]!));
-  const relative = each((i) => deviation[i]! / mean[i]!);
-  const skew = each((i) => skewness(window, squares[i]!, cubes[i]!));
-  const kurtosis = each((i) => excessKurtosis(window, squares[i]!, fourths[i]!));
-  const rate = each((i) => recoveryRate(first[i]!, window, intervalMs));
-  const rate2 = each((i) => recoveryRate(dominantRoot(first[i]!, second[i]!), window, intervalMs));
-
+  computeWindows(values, residuals, kernels);
+  const { mean, squares, cubes, fourths, current } = kernels;
+  const [first, second, third] = kernels.lags;
   const indicator = (name: IndicatorName, unit: Indicator['unit'], series: Float64Array): Indicator => {
     const defined = definedOf(series);
-    const last = series.at(-1);
     return {
       name,
       unit,
-      value: Number.isFinite(last) ? last : undefined,
+      value: definedOrNone(series.at(-1)),
       tau: defined.length < 2 ? undefined : plan.kendall(defined),
     };
   };
-  const spread = indicator('variance', 'value^2', variance);
+  const derived = (name: IndicatorName, unit: Indicator['unit'], of: (i: number) => number): Indicator => {
+    for (let i = 0; i < current.length; i++) current[i] = of(i);
+    return indicator(name, unit, current);
+  };
+  const deviation = (i: number) => Math.sqrt(squares[i]! / (window - 1));
+  const rate = (r: number) => recoveryRate(r, window, intervalMs);
+  const spread = derived('variance', 'value^2', (i) => squares[i]! / (window - 1));
+  const entropy = kernels.entropy.of(residuals.subarray(length - window));
 
   return [
     spread,
     // A root keeps every order: the trend is the variance's.
-    { name: 'standard_deviation', unit: 'value', value: deviation.at(-1), tau: spread.tau },
-    indicator('coefficient_of_variation', '1', relative),
+    { name: 'standard_deviation', unit: 'value', value: deviation(plan.count - 1), tau: spread.tau },
+    derived('coefficient_of_variation', '1', (i) => deviation(i) / mean[i]!),
     indicator('autocorrelation_1', '1', first),
     indicator('autocorrelation_2', '1', second),
     indicator('autocorrelation_3', '1', third),
-    indicator('skewness', '1', skew),
-    indicator('kurtosis', '1', kurtosis),
-    indicator('spectral_ratio', '1', ratios),
-    indicator('sample_entropy', 'nat', entropy),
-    indicator('recovery_rate', '1/s', rate),
-    indicator('recovery_rate_2', '1/s', rate2),
+    derived('skewness', '1', (i) => skewness(window, squares[i]!, cubes[i]!)),
+    derived('kurtosis', '1', (i) => excessKurtosis(window, squares[i]!, fourths[i]!)),
+    indicator('spectral_ratio', '1', kernels.ratios),
+    { name: 'sample_entropy', unit: 'nat', value: definedOrNone(entropy), tau: undefined },
+    derived('recovery_rate', '1/s', (i) => rate(first[i]!)),
+    derived('recovery_rate_2', '1/s', (i) => rate(dominantRoot(first[i]!, second[i]!))),
   ];
+}
+
+function definedOrNone(value: number | undefined): number | undefined {
+  return Number.isFinite(value) ? value : undefined;
 }
 
 /** The finite values in their order; the series itself when all are. */
@@ -153,25 +171,17 @@ function definedOf(series: Float64Array): Float64Array {
   return series;
 }
 
-/** What the indicators are made of, window by window; correlations are NaN where undefined. */
-function windowStatistics(values: Float64Array, residuals: Float64Array, { count, kernels }: RollingPlan) {
-  const { rolling } = kernels;
-  const row = () => new Float64Array(count);
-  const found = {
-    mean: row(),
-    squares: row(),
-    cubes: row(),
-    fourths: row(),
-    lags: [row(), row(), row()] as const,
-  };
-  rolling.spread(values, found.mean, found.squares);
-  rolling.powers(residuals, found.squares, found.cubes, found.fourths);
-  found.lags.forEach((out, before) => {
-    const lag = before + 1;
+/** Fills what the indicators are made of; NaN where a window has none. */
+function computeWindows(values: Float64Array, residuals: Float64Array, kernels: IndicatorKernels): void {
+  const { rolling, spectrum, mean, squares, cubes, fourths, lags, ratios } = kernels;
+  rolling.spread(values, mean, squares);
+  rolling.powers(residuals, squares, cubes, fourths);
+  lags.forEach((out, at) => {
+    const lag = at + 1;
     if (rolling.window - lag < 2) out.fill(Number.NaN);
     else rolling.correlation(residuals, lag, out);
   });
-  return found;
+  spectrum.ratios(residuals, ratios);
 }
 
 /** Adjusted Fisher-Pearson skewness of n samples from their sums of squared and cubed deviations; NaN without any. */

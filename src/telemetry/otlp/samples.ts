@@ -57,7 +57,7 @@ export class ProducerSamples {
     if (newestMs !== undefined && timeMs < newestMs) this.inOrder = false;
     this.seriesOf.push(id);
     this.timesMs.push(timeMs);
-    this.values.push(value);
+    this.values.push(value + 0); // JSON has no -0: both are written as 0.
   }
 
   /** The samples as messages, in order of time; samples of one time stay in the order they were added in. */

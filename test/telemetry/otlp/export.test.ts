@@ -83,6 +83,11 @@ describe('points become samples', () => {
     ]);
   });
 
+  test('with one zero, since JSON has no other', () => {
+    const [batch] = batchesOf(read(resource([gauge('g', [point(0, -0)])])));
+    expect(batch!.values).toEqual([0]);
+  });
+
   test('at whole milliseconds, whole numbers as numbers', () => {
     const whole: PointInit = {
       timeUnixNano: BigInt(START_MS) * 1_000_000n + 1_999_999n,

@@ -1,7 +1,9 @@
 /** Exports handed in and accounted for, on a real broker and a real store. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { brokerFull, brokerOverloaded } from '../../../src/bus/errors.ts';
+import { systemClock } from '../../../src/clock.ts';
 import type { HttpRoute } from '../../../src/http/route.ts';
+import { createOtlp } from '../../../src/telemetry/otlp/service.ts';
 import { until } from '../../support/broker.ts';
 import { startTelemetryWorld, type TelemetryWorld, type WorldOptions } from '../telemetry-world.ts';
 import { encoded, gauge, point, request, resource, SHOP } from './exports.ts';
@@ -103,6 +105,43 @@ describe('an export', () => {
     const gone = AbortSignal.abort(new Error('gone'));
     await expect(post(world, protobuf(sample), gone)).rejects.toThrow('gone');
   });
+});
+
+test('a large export lets the event loop turn while it is read, and is read before the next one', async () => {
+  let elapsedMs = 0;
+  const published: string[] = [];
+  const bus = {
+    async publishTelemetry(subject: string) {
+      published.push(subject.split('.')[5]!);
+      return published.length;
+    },
+  };
+  // Every look at this clock finds a slice used up.
+  const clock = { ...systemClock, monotonicMs: () => (elapsedMs += 1_000) };
+  const otlp = createOtlp({ bus, clock, unavailable: () => [] });
+  const exported = (node: string, metrics: number) =>
+    otlp.route.handle(
+      protobuf(
+        resource(
+          Array.from({ length: metrics }, (_, i) => gauge(`g${i}`, [point(0, i)])),
+          { ...SHOP, 'host.name': node },
+        ),
+      ),
+      never,
+    );
+  let turns = 0;
+  let done = false;
+  const large = exported('large', 100).then(() => {
+    done = true;
+  });
+  const small = exported('small', 1);
+  while (!done) {
+    await new Promise((resolve) => setImmediate(resolve));
+    turns++;
+  }
+  await Promise.all([large, small]);
+  expect(turns).toBeGreaterThan(100);
+  expect(published).toEqual(['large', 'small']);
 });
 
 describe('while the broker refuses', () => {
