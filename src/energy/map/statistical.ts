@@ -5,8 +5,13 @@
  * ever NaN or infinite; the same windows in the same order give the same bits, also across `state` and `restore`.
  *
  * z_j = (x_j - mu_j) / sqrt(S_jj + f_j), f_j = (0.003 max(|mu_j|, range_j))^2, the range including x, so |z| never
- * passes 1000/3; u = P^-1/2 z (whitening.ts), P from the correlation of S with its variances floored by f as those of
- * z are, else the rounding noise of two idle metrics would count as their correlation; E = sum u_j^2 / 2.
+ * passes 1000/3; u = P^-1/2 t(z) (whitening.ts), P from the correlation of S with its variances floored by f as those
+ * of z are, else the rounding noise of two idle metrics would count as their correlation; t(z) is z up to 10 and
+ * 10 (1 + ln(z / 10)) beyond, else one idle metric that stirs would outweigh many that move; E = sum u_j^2 / 2.
+ * mu += a w delta, S = (1 - a w) S + a w delta delta', delta from the old mean; w = min(1, q max(q, 0.1)), q = 1 / r^2,
+ * r the mean size of the latest deviations, 1 at the bound of the ordinary. A lone spike is part of what the node is
+ * used to be; what persists is an incident, teaches little and stays surprising. Yet it teaches something, and what is
+ * not learned forgets nothing, so S outgrows any lasting change at last.
  */
 import { logGammaQ } from '../../numeric/incomplete-gamma.ts';
 import { chiSquareQuantile } from '../../numeric/quantile.ts';
@@ -18,9 +23,14 @@ import { createWhiteningScratch, triangle, Whitening, type WhiteningScratch } fr
 const REFRESH_WINDOWS = 20;
 /** Least standard deviation, as a share of the metric's size or range. */
 const DEVIATION_FLOOR = 3e-3;
-/** Least weight of an outlier in learning, so that a lasting change is learned at last. */
-const WEIGHT_MIN = 0.02;
-const WEIGHT_QUANTILE = 0.975;
+/** Deviations up to this many standard deviations count in full, greater ones by their logarithm. */
+const FULL_DEVIATION = 10;
+/** Deviations shorter than this quantile of theirs are ordinary. */
+const ORDINARY_QUANTILE = 0.975;
+/** The latest deviations are forgotten this much faster than what is learned: by half in 15 min where that is 4 d. */
+const LATEST_SPEED = 384;
+/** Least pull of an incident on S, as a share of that of a window at the bound of the ordinary. */
+const PULL_MIN = 0.1;
 /** Values are held to this size, so that their squares stay finite. */
 const VALUE_MAX = 1e100;
 
@@ -33,7 +43,7 @@ export interface StatisticalPlan {
 
 export function createStatisticalPlan(): StatisticalPlan {
   const chiSquareBound = new Float64Array(METRICS_MAX + 1);
-  for (let d = 1; d <= METRICS_MAX; d++) chiSquareBound[d] = chiSquareQuantile(WEIGHT_QUANTILE, d);
+  for (let d = 1; d <= METRICS_MAX; d++) chiSquareBound[d] = chiSquareQuantile(ORDINARY_QUANTILE, d);
   return { chiSquareBound, scratch: createWhiteningScratch() };
 }
 
@@ -48,6 +58,8 @@ export interface NodeModelState {
   readonly covariance: Float64Array;
   readonly correlation: Float64Array;
   readonly windows: number;
+  /** Mean size of the latest deviations; undefined before the first judgement. */
+  readonly latest: number | undefined;
   readonly untilRefresh: number;
   readonly watched: readonly WatchedMetric[];
 }
@@ -62,6 +74,8 @@ export class NodeModel {
   #whitening: Whitening;
   /** Windows learned from. */
   #windows = 0;
+  /** Forgotten mean of sqrt(2E / c^2), c^2 the bound of the ordinary. */
+  #latest: number | undefined;
   #untilRefresh: number;
   #warmUp = new WarmUp();
 
@@ -87,6 +101,7 @@ export class NodeModel {
     model.#covariance.set(state.covariance);
     model.#whitening = new Whitening(plan.scratch, state.metrics.length, state.correlation.slice());
     model.#windows = state.windows;
+    model.#latest = state.latest;
     model.#untilRefresh = state.untilRefresh;
     model.#warmUp = WarmUp.restore(state.watched);
     return model;
@@ -102,6 +117,7 @@ export class NodeModel {
       covariance: this.#covariance,
       correlation: this.#whitening.correlation,
       windows: this.#windows,
+      latest: this.#latest,
       untilRefresh: this.#untilRefresh,
       watched: this.#warmUp.state(),
     };
@@ -116,8 +132,9 @@ export class NodeModel {
   judge(sample: Float64Array, forgetting: number, out: Judgement): boolean {
     const present = this.#score(sample, out);
     if (present > 0) {
-      this.#whiten(present, out);
-      this.#learn(Math.max(forgetting, 1 / (this.#windows + 1)), present, out);
+      const energy = this.#whiten(present, out);
+      const alpha = Math.max(forgetting, 1 / (this.#windows + 1));
+      this.#learn(alpha * this.#weigh(forgetting, energy, present), present);
     }
     this.#windows++;
     const joined = this.#admit(sample);
@@ -164,11 +181,11 @@ export class NodeModel {
     return DEVIATION_FLOOR * Math.max(Math.abs(this.#mean[j]!), this.#high[j]! - this.#low[j]!);
   }
 
-  /** Energy, surprise and contributions from the z of the metrics present. */
-  #whiten(present: number, out: Judgement): void {
+  /** Energy, surprise and contributions from the z of the metrics present, whose share of the energy it gives. */
+  #whiten(present: number, out: Judgement): number {
     const d = this.#metrics.length;
     const root = this.#whitening.root(this.#present, present);
-    for (let k = 0; k < present; k++) this.#z[k] = out.z[this.#present[k]!]!;
+    for (let k = 0; k < present; k++) this.#z[k] = tempered(out.z[this.#present[k]!]!);
     let energy = 0;
     for (let i = 0; i < present; i++) {
       const row = i * present;
@@ -181,26 +198,33 @@ export class NodeModel {
     out.count = d;
     out.surprise = Math.max(0, -logGammaQ(present / 2, energy));
     out.energy = energy + 0.5 * (d - present);
+    return energy;
+  }
+
+  /** Takes note of a window by the energy of the metrics present; gives its weight in learning, over 0 to 1. */
+  #weigh(forgetting: number, energy: number, present: number): number {
+    const size = Math.sqrt((2 * energy) / this.#plan.chiSquareBound[present]!);
+    const step = -Math.expm1(LATEST_SPEED * Math.log1p(-forgetting));
+    this.#latest = this.#latest === undefined ? size : this.#latest + step * (size - this.#latest);
+    const ratio = 1 / (this.#latest * this.#latest);
+    return Math.min(1, ratio * Math.max(ratio, PULL_MIN));
   }
 
   /**
-   * mu += a w delta and S = (1 - a) S + a w delta delta', delta from the old mean, over the metrics present. The
-   * variance of a missing one stays and its covariances fade by sqrt(1 - a), so that S, now D S D plus a square, stays
-   * positive semidefinite.
+   * Learns the deviations of the metrics present, `step` being a w. The variance of a missing one stays and its
+   * covariances fade by sqrt(1 - a w), so that S, now D S D plus a square, stays positive semidefinite.
    */
-  #learn(alpha: number, present: number, out: Judgement): void {
+  #learn(step: number, present: number): void {
     const d = this.#metrics.length;
-    const ratio = this.#plan.chiSquareBound[present]! / (2 * out.energy - (d - present));
-    const step = alpha * Math.max(WEIGHT_MIN, Math.min(1, ratio * ratio));
     const keep = this.#plan.scratch.scale;
     const isWhole = present === d;
     if (!isWhole) keep.fill(1, 0, d);
-    for (let k = 0; k < present; k++) keep[this.#present[k]!] = Math.sqrt(1 - alpha);
+    for (let k = 0; k < present; k++) keep[this.#present[k]!] = Math.sqrt(1 - step);
     let at = 0;
     for (let i = 0; i < d; i++) {
       const scaled = step * this.#deviation[i]!;
       for (let j = 0; j <= i; j++, at++) {
-        const kept = isWhole ? 1 - alpha : keep[i]! * keep[j]!;
+        const kept = isWhole ? 1 - step : keep[i]! * keep[j]!;
         this.#covariance[at] = kept * this.#covariance[at]! + scaled * this.#deviation[j]!;
       }
     }
@@ -267,4 +291,10 @@ export class NodeModel {
 
 function held(value: number): number {
   return Math.max(-VALUE_MAX, Math.min(VALUE_MAX, value));
+}
+
+/** t(z). */
+function tempered(z: number): number {
+  const excess = Math.max(1, Math.abs(z) / FULL_DEVIATION);
+  return (z / excess) * (1 + Math.log(excess));
 }

@@ -131,6 +131,21 @@ describe('a judgement', () => {
     expect(verdicts.at(-2)).toMatchObject({ energy: 0, surprise: 0, z: [0, 0] });
     expect(verdicts.at(-1)!.z[0]).toBeCloseTo(1000 / 3, 9);
     expect(verdicts.at(-1)!.z[1]).toBe(0);
+    // Beyond 10 deviations it is the logarithm that counts.
+    expect(verdicts.at(-1)!.energy).toBeCloseTo((10 * (1 + Math.log(100 / 3))) ** 2 / 2, 9);
+  });
+
+  test('rises with every deviation, and one idle metric that stirs does not outweigh many that move together', () => {
+    const calm = normals(createRandom(10), 12, 400);
+    const idle = calm.map((row) => row.map((value, j) => (j === 0 ? 0 : value)));
+    const energies = [4, 9.9, 10.1, 50, 250, 1000].map(
+      (size) => judgeAll([...calm, [size, ...Array(11).fill(0)]]).verdicts.at(-1)!.energy,
+    );
+    expect([...energies].sort((a, b) => a - b)).toEqual(energies);
+    const [stirred] = judgeAll([...idle, [1, ...Array(11).fill(0)]]).verdicts.slice(-1);
+    const [moved] = judgeAll([...idle, [0, ...Array(11).fill(15)]]).verdicts.slice(-1);
+    expect(stirred!.z[0]).toBeGreaterThan(300);
+    expect(moved!.energy).toBeGreaterThan(stirred!.energy);
   });
 
   test('never gives NaN or infinity, whatever finite numbers come', () => {
@@ -198,18 +213,41 @@ describe('a missing metric', () => {
 
 describe('learning', () => {
   test('follows the stated formulas', () => {
-    const samples = normals(createRandom(7), 1, START_WINDOWS);
-    const { model } = judgeAll(samples);
-    const { mean, covariance } = model.state();
-    const [mu, s] = [mean[0]!, covariance[0]!];
+    const { model } = judgeAll(normals(createRandom(7), 1, START_WINDOWS));
     const judgement = createJudgement();
-    const x = mu + 20;
-    model.judge(Float64Array.of(x), FORGETTING, judgement);
-    const alpha = 1 / 65;
-    const weight = Math.max(0.02, Math.min(1, (5.023886187314888 / (2 * judgement.energy)) ** 2));
-    expect(weight).toBe(0.02);
-    expect(model.state().mean[0]).toBeCloseTo(mu + alpha * weight * 20, 12);
-    expect(model.state().covariance[0]).toBeCloseTo((1 - alpha) * s + alpha * weight * 400, 12);
+    let latest: number | undefined;
+    [20, 0.5, -1, 0, 12, 0.1, 400, -400, 1e-9].forEach((deviation, i) => {
+      const { mean, covariance } = model.state();
+      const [mu, s] = [mean[0]!, covariance[0]!];
+      model.judge(Float64Array.of(mu + deviation), FORGETTING, judgement);
+      const alpha = 1 / (START_WINDOWS + i + 1);
+      const size = Math.sqrt((2 * judgement.energy) / 5.023886187314888);
+      latest = latest === undefined ? size : latest + (1 - (1 - FORGETTING) ** 384) * (size - latest);
+      const step = alpha * Math.min(1, Math.max(latest ** -4, 0.1 * latest ** -2));
+      const delta = mu + deviation - mu;
+      expect(model.state().latest! / latest).toBeCloseTo(1, 12);
+      expect(model.state().mean[0]!).toBeCloseTo(mu + step * delta, 12);
+      expect(model.state().covariance[0]! / ((1 - step) * s + step * delta * delta)).toBeCloseTo(1, 10);
+    });
+  });
+
+  test('takes in a spike that comes alone, and little of an incident, so that its return still surprises', () => {
+    const random = createRandom(11);
+    // The latest deviations are forgotten by half in 15 windows.
+    const forgetting = 1 - 2 ** (-60 / (4 * 86_400));
+    const calm = normals(random, 6, 3000);
+    const spike = Array(6).fill(4);
+    const learned = (rows: readonly (readonly number[])[]) => {
+      const { model } = judgeAll(rows, 0, forgetting);
+      const before = model.state().mean[0]!;
+      model.judge(Float64Array.from(spike), forgetting, createJudgement());
+      return model.state().mean[0]! - before;
+    };
+    const incident = Array.from({ length: 60 }, () => spike);
+    expect(learned(calm)).toBeGreaterThan(20 * learned([...calm, ...incident]));
+    const after = normals(random, 6, 60);
+    const { verdicts } = judgeAll([...calm, ...incident, ...after, spike], 0, forgetting);
+    expect(verdicts.at(-1)!.surprise).toBeGreaterThan(0.6 * verdicts[3000]!.surprise);
   });
 
   test('a lasting change is surprising at first and learned at last', () => {
@@ -221,6 +259,17 @@ describe('learning', () => {
       verdicts.slice(from, to).reduce((sum, verdict) => sum + verdict!.surprise, 0) / (to - from);
     expect(average(300, 310)).toBeGreaterThan(15);
     expect(average(4200, 4300)).toBeLessThan(3);
+  });
+
+  test('a lasting change of a single metric is learned however large it is', () => {
+    const random = createRandom(12);
+    const calm = normals(random, 1, 300);
+    for (const size of [5, 20, 100]) {
+      const shifted = normals(random, 1, 1000).map(([value]) => [value! + size]);
+      const { verdicts } = judgeAll([...calm, ...shifted], 0, 0.02);
+      const last = verdicts.slice(-100).reduce((sum, verdict) => sum + verdict!.surprise, 0) / 100;
+      expect(last).toBeLessThan(2);
+    }
   });
 
   test('continues bit for bit from its saved state, wherever it was saved', () => {
