@@ -4,9 +4,17 @@
  * of it carries the event time of the cell that caused it. Each cell's own hysteresis holds the fleet's level too;
  * only a stream that ends takes its level away at once. A fleet without cells is at level 1.
  */
-import { type Cause, type Cell, type CellName, judge, type LookRules, newCell } from './cells/cell.ts';
+import {
+  type Cause,
+  type Cell,
+  type CellName,
+  type Judgment,
+  judge,
+  type LookRules,
+  newCell,
+} from './cells/cell.ts';
 import { assemble, type OpenWindow, type WindowPart } from './cells/window.ts';
-import { type DefenseInput, type DefenseLevel, maxLevel, type StatusName } from './defense/level.ts';
+import { type DefenseInput, type DefenseLevel, maxLevel } from './defense/level.ts';
 
 /** A change of a level, as it is logged and announced. */
 export interface DefenseChange {
@@ -23,10 +31,8 @@ export interface DefenseChange {
   readonly cause: Cause;
 }
 
-/** What came of one window. */
-export interface FleetJudgment {
-  /** What the look made of utilization; undefined when there was nothing to look at. */
-  readonly found: StatusName | undefined;
+/** What came of one window for its cell and the fleet. */
+export interface FleetJudgment extends Pick<Judgment, 'found'> {
   /** In the order they happened; where a cell moves the fleet, its own change comes first. */
   readonly changes: readonly DefenseChange[];
 }

@@ -73,6 +73,12 @@ describe('the README', () => {
     expect(printed).toContain('REJECT_REASON_MALFORMED');
   }, 60_000);
 
+  test('the series that slows down is warned of', async () => {
+    const printed = await shell(functions, block('warning'));
+    expect(printed).toContain('"overallSeverity": "PHASE_SEVERITY_IMMINENT"');
+    expect(printed).toContain('RATE_INDUCED');
+  }, 60_000);
+
   test('a busy fleet refuses a session, with cause, level and when to try again', async () => {
     await shell(functions, block('refused').split('\ncall')[0]!);
     await eventually(

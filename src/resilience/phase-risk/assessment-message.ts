@@ -115,5 +115,6 @@ function signalToProto(signal: Signal): MessageInitShape<typeof PhaseSignalSchem
 
 function indicatorToProto(indicator: Indicator): MessageInitShape<typeof IndicatorSchema> {
   const { name, unit, value, tau } = indicator;
-  return { name, unit, ...(value !== undefined && { value }), ...(tau !== undefined && { tau }) };
+  // Squares of huge values overflow; what is not finite does not travel.
+  return { name, unit, ...(Number.isFinite(value) && { value: value! }), ...(tau !== undefined && { tau }) };
 }

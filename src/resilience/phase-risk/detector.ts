@@ -21,6 +21,8 @@ export interface DetectorState {
   readonly intervalMs: number;
   readonly passedMs: number;
   readonly buffers: readonly (readonly [StandingMetric, SeriesState])[];
+  /** Of the grid before, where it may still be needed. */
+  readonly before?: DetectorState;
 }
 
 export class Detector {
@@ -30,6 +32,7 @@ export class Detector {
   /** End of the last window or map taken; nothing before it will come. */
   passedMs = Number.MIN_SAFE_INTEGER;
   readonly #buffers: Map<StandingMetric, SeriesBuffer>;
+  #before: Detector | undefined;
 
   constructor(feed: Feed, intervalMs: number, buffers = new Map<StandingMetric, SeriesBuffer>()) {
     this.feed = feed;
@@ -37,16 +40,33 @@ export class Detector {
     this.#buffers = buffers;
   }
 
+  /** One of another grid than the detector before. Maps run ahead, so looks may still need the grid they left. */
+  static begin(feed: Feed, intervalMs: number, before: Detector | undefined): Detector {
+    const detector = new Detector(feed, intervalMs);
+    if (before && feed === 'maps') {
+      detector.#before = before;
+      before.#before = undefined;
+    }
+    return detector;
+  }
+
   static restore(feed: Feed, state: DetectorState): Detector {
     const buffers = state.buffers.map(([metric, buffer]) => [metric, SeriesBuffer.restore(buffer)] as const);
     const detector = new Detector(feed, state.intervalMs, new Map(buffers));
     detector.passedMs = state.passedMs;
+    if (state.before) detector.#before = Detector.restore(feed, state.before);
     return detector;
   }
 
   state(): DetectorState {
     const buffers = [...this.#buffers].map(([metric, buffer]) => [metric, buffer.state()] as const);
-    return { intervalMs: this.intervalMs, passedMs: this.passedMs, buffers };
+    const before = this.#before?.state();
+    return { intervalMs: this.intervalMs, passedMs: this.passedMs, buffers, ...(before && { before }) };
+  }
+
+  /** What is known on the grid of this width: the present one, or the one before. */
+  onGrid(intervalMs: number): Detector | undefined {
+    return this.intervalMs === intervalMs ? this : this.#before?.onGrid(intervalMs);
   }
 
   /** Takes what a span of event time says. Spans come in order; one known already changes nothing. */

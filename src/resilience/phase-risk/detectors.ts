@@ -11,15 +11,8 @@ import type { Feed, StandingSample } from './standing-metrics.ts';
 export interface Detectors {
   /** The detector of a cell's feed, once the feed brought anything. */
   find(feed: Feed, key: string): Detector | undefined;
-  /** Width of a grid slot for spans of this width, ms. */
-  slotMs(span: Span): number;
   /** Takes what a span of a cell says; one of another width than the last begins a new grid. */
-  take(
-    feed: Feed,
-    key: string,
-    span: Span,
-    samples: readonly StandingSample[],
-  ): void;
+  take(feed: Feed, key: string, span: Span, samples: readonly StandingSample[]): void;
   /** Puts back all detectors of a feed, as they were saved. */
   restore(feed: Feed, saved: ReadonlyMap<string, DetectorState>): void;
   /**
@@ -33,21 +26,19 @@ export interface Detectors {
 export function createDetectors(clock: Clock, gridMs: number): Detectors {
   const feeds: Record<Feed, Map<string, Detector>> = { windows: new Map(), maps: new Map() };
   const waiting: Record<Feed, Set<() => void>> = { windows: new Set(), maps: new Set() };
-  const slotMs = ({ startMs, endMs }: Span) => gridInterval(gridMs, endMs - startMs);
   return {
     find: (feed, key) => feeds[feed].get(key),
     take(feed, key, span, samples) {
-      const intervalMs = slotMs(span);
+      const intervalMs = gridInterval(gridMs, span.endMs - span.startMs);
       let detector = feeds[feed].get(key);
       if (detector && span.endMs <= detector.passedMs) return;
       if (detector?.intervalMs !== intervalMs) {
-        detector = new Detector(feed, intervalMs);
+        detector = Detector.begin(feed, intervalMs, detector);
         feeds[feed].set(key, detector);
       }
       detector.take(span, samples);
       for (const wake of [...waiting[feed]]) wake();
     },
-    slotMs,
     restore(feed, saved) {
       feeds[feed].clear();
       for (const [key, state] of saved) feeds[feed].set(key, Detector.restore(feed, state));

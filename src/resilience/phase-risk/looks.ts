@@ -5,6 +5,7 @@
  *
  * Energy may be away: a cell whose maps make no progress for a while is looked at without them.
  */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../../clock.ts';
 import { describeError } from '../../errors.ts';
 import { derivedId } from '../../ids.ts';
@@ -19,6 +20,7 @@ import {
 import type { MetricReference } from '../early-warning/metric-assessment.ts';
 import type { Series } from '../early-warning/series.ts';
 import { cellKey } from '../fleet.ts';
+import type { Detector } from './detector.ts';
 import type { Detectors } from './detectors.ts';
 import { STANDING_METRICS } from './standing-metrics.ts';
 
@@ -64,16 +66,16 @@ export function createRiskLooks(deps: LooksDeps): RiskLooks {
   const { options, detectors, run, clock, logger } = deps;
   const stopping = new AbortController();
   const { signal } = stopping;
+  setMaxListeners(0, signal); // As many cells may wait as there are.
   const underWay = new Map<string, { readonly atMs: number; readonly found: Promise<LookResult> }>();
   /** How far the maps of a cell had come when they were given up. */
   const givenUp = new Map<string, number>();
   let turn: Promise<unknown> = Promise.resolve();
 
-  const seriesOf = (key: string, feed: keyof typeof STANDING_METRICS, atMs: number): Series[] => {
-    const detector = detectors.find(feed, key);
+  const seriesOf = (detector: Detector | undefined, atMs: number): Series[] => {
     if (!detector) return [];
     const limited = { limit: options.ceiling, direction: 'LOWER' } as const;
-    return STANDING_METRICS[feed]
+    return STANDING_METRICS[detector.feed]
       .map((name) => ({
         name,
         intervalMs: detector.intervalMs,
@@ -82,11 +84,13 @@ export function createRiskLooks(deps: LooksDeps): RiskLooks {
       }))
       .filter(({ values }) => values.length > 0);
   };
-  const mapsPassed = async (key: string, atMs: number) => {
+  /** Series of the maps, read the moment they have passed an instant: a failed commit may take them back after it. */
+  const seriesOfMaps = async (key: string, atMs: number, intervalMs: number): Promise<Series[]> => {
     const giveUpMs = clock.monotonicMs() + GRACES_MAX * options.mapGraceMs;
     for (;;) {
-      const passedMs = detectors.find('maps', key)?.passedMs ?? Number.MIN_SAFE_INTEGER;
-      if (passedMs >= atMs || passedMs === givenUp.get(key)) return;
+      const maps = detectors.find('maps', key);
+      const passedMs = maps?.passedMs ?? Number.MIN_SAFE_INTEGER;
+      if (passedMs >= atMs || passedMs === givenUp.get(key)) return seriesOf(maps?.onGrid(intervalMs), atMs);
       const progress = await detectors.changed('maps', options.mapGraceMs, signal);
       if (progress && clock.monotonicMs() < giveUpMs) continue;
       givenUp.set(key, passedMs);
@@ -99,10 +103,9 @@ export function createRiskLooks(deps: LooksDeps): RiskLooks {
     return mine;
   };
   const look = async (key: string, atMs: number, references: References): Promise<LookResult> => {
-    const ofWindows = seriesOf(key, 'windows', atMs);
-    const intervalMs = detectors.find('windows', key)?.intervalMs ?? 0;
-    await mapsPassed(key, atMs);
-    const series = [...ofWindows, ...seriesOf(key, 'maps', atMs)];
+    const windows = detectors.find('windows', key);
+    const intervalMs = windows?.intervalMs ?? 0;
+    const series = [...seriesOf(windows, atMs), ...(await seriesOfMaps(key, atMs, intervalMs))];
     const seed = seedOf(key, atMs);
     try {
       return { assessment: await assessInTurn(series, seed, references), seed, intervalMs };

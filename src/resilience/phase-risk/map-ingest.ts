@@ -8,7 +8,6 @@ import type { Clock } from '../../clock.ts';
 import type { EnergyMapUpdated } from '../../gen/homeostat/energy/v1/energy_events_pb.ts';
 import type { Store } from '../../store/store.ts';
 import type { CellName } from '../cells/cell.ts';
-import type { Span } from '../defense/level.ts';
 import { cellKey } from '../fleet.ts';
 import { LEAD_SLOTS } from './detector.ts';
 import type { Detectors } from './detectors.ts';
@@ -44,13 +43,11 @@ export function createMapIngest({ detectors, table, store, clock }: MapIngestDep
     detectors.restore('maps', new Map(saved.map(({ cell, state }) => [cellKey(cell), state])));
     isStale = false;
   };
-  /** Until the windows of a cell are near enough to a map's and of its width; at once for a cell without any. */
-  const windowsNear = async (key: string, span: Span) => {
-    const slotMs = detectors.slotMs(span);
+  /** Until the windows of a cell are near enough to a map's; at once for a cell without any. */
+  const windowsNear = async (key: string, endMs: number) => {
     for (;;) {
       const windows = detectors.find('windows', key);
-      if (!windows || windows.passedMs > span.startMs) return;
-      if (windows.intervalMs === slotMs && span.endMs <= windows.passedMs + LEAD_SLOTS * slotMs) return;
+      if (!windows || endMs <= windows.passedMs + LEAD_SLOTS * windows.intervalMs) return;
       await detectors.changed('windows', WAIT_MS, stopping.signal);
     }
   };
@@ -67,7 +64,7 @@ export function createMapIngest({ detectors, table, store, clock }: MapIngestDep
         const { domain, cluster } = map.stream;
         const key = cellKey({ domain, cluster });
         const span = { startMs: timestampMs(map.start), endMs: timestampMs(map.end) };
-        await windowsNear(key, span);
+        await windowsNear(key, span.endMs);
         detectors.take('maps', key, span, samplesOfMap(map));
         touched.set(key, { domain, cluster });
       }

@@ -169,15 +169,14 @@ function lookCommands(store: Store): Pick<RiskStore, 'addLook' | 'pruneLooks'> {
     },
 
     async pruneLooks(recordedBeforeMs) {
-      await store.transact(async (tx) => {
-        const query = tx.query<RiskTables>();
-        const old = query
-          .selectFrom('thermodynamic_metrics')
-          .select('id')
-          .where('recorded_at', '<', recordedBeforeMs);
-        await query.deleteFrom('phase_transition_signals').where('metric_id', 'in', old).execute();
-        await query.deleteFrom('thermodynamic_metrics').where('recorded_at', '<', recordedBeforeMs).execute();
-      });
+      // Their signals go with them.
+      await store.transact((tx) =>
+        tx
+          .query<RiskTables>()
+          .deleteFrom('thermodynamic_metrics')
+          .where('recorded_at', '<', recordedBeforeMs)
+          .execute(),
+      );
     },
   };
 }

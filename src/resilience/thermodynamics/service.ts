@@ -205,9 +205,5 @@ function refuseLargeWork(series: readonly Series[], options: AssessmentOptions):
   for (const { values } of series)
     work += draws * values.length * (WORK_PER_VALUE + neighbors * values.length);
   if (work > WORK_MAX)
-    throw resilienceError(
-      'WORK_TOO_LARGE',
-      { work: Math.ceil(work), limit: WORK_MAX },
-      { retryAfterMs: -1 },
-    );
+    throw resilienceError('WORK_TOO_LARGE', { work: Math.ceil(work), limit: WORK_MAX }, { retryAfterMs: -1 });
 }

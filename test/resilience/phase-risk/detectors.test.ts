@@ -103,7 +103,6 @@ describe('the detectors', () => {
     detectors.take('windows', 'fleet/b', span(0, 5 * MINUTE_MS), utilization(1));
     expect(detectors.find('windows', 'fleet/a')!.intervalMs).toBe(MINUTE_MS);
     expect(detectors.find('windows', 'fleet/b')!.intervalMs).toBe(5 * MINUTE_MS);
-    expect(detectors.slotMs(span(0, 90_000))).toBe(90_000);
   });
 
   test('begin a new grid with windows of another width, which one that is known does not', () => {
@@ -116,6 +115,26 @@ describe('the detectors', () => {
     const detector = detectors.find('windows', 'fleet/a')!;
     expect(detector.intervalMs).toBe(widthMs);
     expect([...detector.slots('utilization', 3 * widthMs)]).toEqual([100]);
+  });
+
+  test('keep the grid before for looks the maps have run ahead of, one grid and no more', () => {
+    const { detectors } = open();
+    const take = (index: number, widthMs: number) =>
+      detectors.take('maps', 'fleet/a', span(index, widthMs), [{ metric: 'map_energy', value: widthMs }]);
+    const known = () => {
+      const detector = detectors.find('maps', 'fleet/a')!;
+      return [1, 2, 4].map(
+        (minutes) => detector.onGrid(minutes * MINUTE_MS)?.slots('map_energy', 60 * MINUTE_MS)[0],
+      );
+    };
+    take(0, MINUTE_MS);
+    take(1, 2 * MINUTE_MS);
+    expect(known()).toEqual([MINUTE_MS, 2 * MINUTE_MS, undefined]);
+    const saved = JSON.parse(JSON.stringify(detectors.find('maps', 'fleet/a')!.state()));
+    detectors.restore('maps', new Map([['fleet/a', saved]]));
+    expect(known()).toEqual([MINUTE_MS, 2 * MINUTE_MS, undefined]);
+    take(2, 4 * MINUTE_MS);
+    expect(known()).toEqual([undefined, 2 * MINUTE_MS, 4 * MINUTE_MS]);
   });
 
   test('put back one feed as it was saved, and only that', () => {

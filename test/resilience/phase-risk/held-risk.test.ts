@@ -26,14 +26,12 @@ const I = 'IMMINENT';
 
 /** The risk after looks a quarter of an hour apart, each giving every metric its severity. */
 function afterLooks(...looks: readonly Readonly<Record<string, RiskSeverity>>[]): CellRisk {
-  return looks.reduce<CellRisk>(
-    (risk, severities, index) =>
-      settleLook(
-        { ...risk, pending: { atMs: index * rules.lookMs, effectMs: index * rules.lookMs + 2 * MINUTE_MS } },
-        lookOf(severities),
-      ),
-    UNLOOKED,
-  );
+  let risk = UNLOOKED;
+  for (const [index, severities] of looks.entries()) {
+    const atMs = index * rules.lookMs;
+    risk = settleLook({ ...risk, pending: { atMs, effectMs: atMs + 2 * MINUTE_MS } }, lookOf(severities));
+  }
+  return risk;
 }
 
 function ofOneMetric(...looks: readonly RiskSeverity[]): CellRisk {
@@ -310,7 +308,9 @@ describe('in a cell', () => {
       const part = { ...name, ...span, part: 0, parts: 1, endOfInput, nodes: 1, readings: [reading] };
       changes.push(...foldPart(cells, part, rules).changes);
     }
-    return changes.filter(({ scope }) => scope).map(({ atMs, toLevel, cause }) => [atMs / MINUTE_MS, toLevel, cause]);
+    return changes
+      .filter(({ scope }) => scope)
+      .map(({ atMs, toLevel, cause }) => [atMs / MINUTE_MS, toLevel, cause]);
   }
   interface Minutes {
     readonly utilization?: number;
@@ -350,8 +350,16 @@ describe('in a cell', () => {
     cells.set(key, { ...cells.get(key)!, risk: ofOneMetric(H, H) });
     fold(cells, 13, 13, { endOfInput: true });
     const ended = cells.get(key)!;
-    expect(ended.risk).toMatchObject({ severity: U, status: 'UNKNOWN', why: 'its stream has ended', recent: {} });
-    expect(ended.inputs.find((input) => input.name === 'phase_risk')).toMatchObject({ status: 'UNKNOWN', level: 0 });
+    expect(ended.risk).toMatchObject({
+      severity: U,
+      status: 'UNKNOWN',
+      why: 'its stream has ended',
+      recent: {},
+    });
+    expect(ended.inputs.find((input) => input.name === 'phase_risk')).toMatchObject({
+      status: 'UNKNOWN',
+      level: 0,
+    });
     fold(cells, 14, 14);
     expect(cells.get(key)!.risk).toMatchObject({ status: 'INSUFFICIENT', recent: {}, metrics: {} });
   });

@@ -174,7 +174,12 @@ describe('maps that do not come', () => {
     maps(A, 0, MINUTES - 2);
     const look = follow();
     await clock.advance(GRACE_MS);
-    expect(metricsOf(look)).toEqual(['load_variance 60', 'map_energy 58', 'map_entropy 58', 'utilization 60']);
+    expect(metricsOf(look)).toEqual([
+      'load_variance 60',
+      'map_energy 58',
+      'map_entropy 58',
+      'utilization 60',
+    ]);
   });
 
   test('are given up once, until they go on', async () => {
@@ -375,7 +380,8 @@ describe('a stop', () => {
     await settle();
     looks.stop();
     await settle();
-    for (const { error } of [waiting, computing]) expect(error).toMatchObject({ message: 'looks are stopped' });
+    for (const { error } of [waiting, computing])
+      expect(error).toMatchObject({ message: 'looks are stopped' });
     expect(aborted).toHaveLength(4);
     expect(clock.pending()).toBe(0);
     const late = follow(A, AT_MS + MINUTE_MS);

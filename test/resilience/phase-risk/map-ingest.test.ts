@@ -7,6 +7,7 @@ import { createMapIngest } from '../../../src/resilience/phase-risk/map-ingest.t
 import { createRiskStore } from '../../../src/resilience/phase-risk/store.ts';
 import { resilienceMigrations } from '../../../src/resilience/store.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { until } from '../../support/broker.ts';
 import { createFakeClock, type FakeClock, settle } from '../../support/fake-clock.ts';
 import { openTestStore, type TestStore } from '../../support/stores.ts';
 import { config, MINUTE_MS } from '../worlds.ts';
@@ -36,15 +37,13 @@ async function start(transact: Store['transact'] = (work) => world.store.transac
 }
 
 const maps = (from: number, to: number, cluster = 'c1') =>
-  Array.from({ length: to - from }, (_, i) => energyMap({ index: from + i, cluster, net: Math.exp(from + i) }));
-
-function window(detectors: Detectors, minute: number, widthMinutes = 1): void {
-  detectors.take(
-    'windows',
-    'fleet/c1',
-    { startMs: (minute - widthMinutes) * MINUTE_MS, endMs: minute * MINUTE_MS },
-    [],
+  Array.from({ length: to - from }, (_, i) =>
+    energyMap({ index: from + i, cluster, net: Math.exp(from + i) }),
   );
+
+function window(detectors: Detectors, minute: number): void {
+  const span = { startMs: (minute - 1) * MINUTE_MS, endMs: minute * MINUTE_MS };
+  detectors.take('windows', 'fleet/c1', span, []);
 }
 
 describe('a batch', () => {
@@ -93,9 +92,9 @@ describe('a batch', () => {
       bad.map![lack] = undefined as never;
       await expect(take([...maps(0, 1), bad])).rejects.toThrow(TypeError);
     }
-    await expect(take([{ ...energyMap({ index: 0 }), map: undefined } as unknown as EnergyMapUpdated])).rejects.toThrow(
-      TypeError,
-    );
+    await expect(
+      take([{ ...energyMap({ index: 0 }), map: undefined } as unknown as EnergyMapUpdated]),
+    ).rejects.toThrow(TypeError);
     expect(await table.loadDetectors('maps')).toEqual([]);
     await take(maps(0, 1));
     expect(await table.loadDetectors('maps')).toHaveLength(1);
@@ -111,7 +110,10 @@ describe('a batch', () => {
 
 describe('maps ahead of their windows', () => {
   /** Takes a batch; tells whether it is done. */
-  function begin(ingest: { take(batch: readonly EnergyMapUpdated[]): Promise<void> }, batch: EnergyMapUpdated[]) {
+  function begin(
+    ingest: { take(batch: readonly EnergyMapUpdated[]): Promise<void> },
+    batch: EnergyMapUpdated[],
+  ) {
     const state = { done: false, error: undefined as unknown };
     void ingest.take(batch).then(
       () => {
@@ -123,12 +125,6 @@ describe('maps ahead of their windows', () => {
     );
     return state;
   }
-  /** Real commits take a moment. */
-  async function finished(state: { readonly done: boolean }): Promise<boolean> {
-    for (let turn = 0; turn < 200 && !state.done; turn++) await settle();
-    return state.done;
-  }
-
   test('wait at the lead their detectors can hold, and go on with the windows', async () => {
     const ingest = await start();
     window(ingest.detectors, 1);
@@ -140,7 +136,7 @@ describe('maps ahead of their windows', () => {
     await settle();
     expect(ahead.done).toBe(false);
     window(ingest.detectors, 3);
-    expect(await finished(ahead)).toBe(true);
+    await until(() => ahead.done);
     expect(clock.pending()).toBe(0);
   });
 
@@ -155,25 +151,12 @@ describe('maps ahead of their windows', () => {
     expect(ahead.done).toBe(false);
     ingest.detectors.restore('windows', saved);
     await clock.advance(1_000);
-    expect(await finished(ahead)).toBe(true);
+    await until(() => ahead.done);
   });
 
   test('of a cell without windows wait for nothing', async () => {
     const { take } = await start();
     await take(maps(0, 2 * LEAD_SLOTS));
-  });
-
-  test('of another width wait until the windows have it', async () => {
-    const ingest = await start();
-    window(ingest.detectors, 10);
-    await ingest.take(maps(0, 10));
-    const wider = begin(ingest, [energyMap({ index: 2, widthMs: 5 * MINUTE_MS })]);
-    await clock.advance(5_000);
-    expect(wider.done).toBe(false);
-    expect(ingest.detectors.find('maps', 'fleet/c1')!.intervalMs).toBe(MINUTE_MS);
-    window(ingest.detectors, 15, 5);
-    expect(await finished(wider)).toBe(true);
-    expect(ingest.detectors.find('maps', 'fleet/c1')!.intervalMs).toBe(5 * MINUTE_MS);
   });
 
   test('are let go by a stop, uncommitted', async () => {

@@ -103,7 +103,8 @@ describe('a calm quarter', () => {
           calm = remember(calm, atMs);
           const kept = instants(calm);
           expect(atMs - kept[0]!).toBeLessThanOrEqual(7 * DAY_MS);
-          for (let i = 1; i < kept.length; i++) expect(kept[i]! - kept[i - 1]!).toBeGreaterThanOrEqual(QUARTER_MS);
+          for (let i = 1; i < kept.length; i++)
+            expect(kept[i]! - kept[i - 1]!).toBeGreaterThanOrEqual(QUARTER_MS);
         }
       }),
     );

@@ -1,12 +1,17 @@
 /** Detectors and looks on every engine. */
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+
 import { create } from '@bufbuild/protobuf';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { PhaseRiskAssessmentSchema } from '../../../src/gen/homeostat/resilience/v1/thermodynamics_service_pb.ts';
 import type { RiskSeverity } from '../../../src/resilience/early-warning/assessment.ts';
 import { assess } from '../../../src/resilience/early-warning/assessment.ts';
 import { lookToProto, type SettledLook } from '../../../src/resilience/phase-risk/assessment-message.ts';
 import { Detector } from '../../../src/resilience/phase-risk/detector.ts';
-import { createRiskStore, type LookFilter, type RiskStore } from '../../../src/resilience/phase-risk/store.ts';
+import {
+  createRiskStore,
+  type LookFilter,
+  type RiskStore,
+} from '../../../src/resilience/phase-risk/store.ts';
 import { resilienceMigrations } from '../../../src/resilience/store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { describeOnStores, type TestDatabase } from '../../support/stores.ts';
@@ -115,9 +120,9 @@ describeOnStores('phase risk', (engine) => {
     });
     const kept = await signals();
     expect(kept.length).toBeGreaterThan(0);
-    expect(kept.map(({ metric_name, signal_type, p_adjusted }) => [metric_name, signal_type, p_adjusted])).toEqual(
-      expect.arrayContaining(message.signals.map((one) => [one.metric, one.family, one.pAdjusted])),
-    );
+    expect(
+      kept.map(({ metric_name, signal_type, p_adjusted }) => [metric_name, signal_type, p_adjusted]),
+    ).toEqual(expect.arrayContaining(message.signals.map((one) => [one.metric, one.family, one.pAdjusted])));
     expect(kept).toHaveLength(message.signals.length);
     for (const signal of kept) expect(signal).toMatchObject({ metric_id: look.id, detected_at: look.atMs });
   });
@@ -157,7 +162,9 @@ describeOnStores('phase risk', (engine) => {
     await add(await alarmedLook(1), settled(2), await alarmedLook(3));
     const before = await signals();
     await table.pruneLooks(3_000);
-    expect((await table.listLooks({ recordedSinceMs: 0, limit: 10 })).looks.map(({ place }) => place)).toEqual([3]);
+    expect(
+      (await table.listLooks({ recordedSinceMs: 0, limit: 10 })).looks.map(({ place }) => place),
+    ).toEqual([3]);
     expect(await signals()).toEqual(before.filter((signal) => signal.metric_id === 'look-3'));
     expect(await table.lastPlace()).toBe(3);
     await table.pruneLooks(3_000);

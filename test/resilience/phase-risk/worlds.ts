@@ -158,6 +158,9 @@ export interface ProcessOptions {
   readonly mapGraceMs?: number;
 }
 
+/** Wall time of every commit. */
+export const RECORDED_AT_MS = Date.UTC(2026, 0, 1);
+
 /** Both ingests as a fresh process would make them, recovered. */
 export async function startProcess({ store, bus, ...options }: ProcessOptions) {
   const { clock = systemClock, transact = (work) => store.transact(work) } = options;
@@ -179,7 +182,7 @@ export async function startProcess({ store, bus, ...options }: ProcessOptions) {
     rules,
     metric: 'cpu',
     outcomes,
-    clock: { nowMs: () => 0 },
+    clock: { nowMs: () => RECORDED_AT_MS },
     store: cut,
     table,
     riskTable,
