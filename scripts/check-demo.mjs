@@ -1,4 +1,5 @@
-// Fails when the demo's report does not show what the demo is for: balanced books, maps, a crisis, refused sessions.
+// Fails when the demo's report does not show what the demo is for: balanced books, maps, a crisis that is seen coming,
+// refused sessions.
 import { readFileSync } from 'node:fs';
 
 const report = JSON.parse(readFileSync(process.argv[2], 'utf8'));
@@ -9,6 +10,8 @@ const checks = {
   'offered = accepted + duplicate + late + rejected': offered === accepted + duplicate + late + rejections,
   'maps were made': report.maps > 0,
   'the defense level rose to 3 or more': report.defenseLevelMax >= 3,
+  'phase risk rose to HIGH or more': ['HIGH', 'CRITICAL', 'IMMINENT'].includes(report.phaseRiskMax),
+  'phase risk raised the level before load did': report.warnedBeforeLoadMs > 0,
   'sessions were created': report.sessions.created > 0,
   'sessions were refused': report.sessions.refused > 0,
 };

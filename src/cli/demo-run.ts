@@ -2,24 +2,27 @@
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { delay } from '../clock.ts';
 import type { GetIngestReportResponse } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import { crisisDemand } from '../simulation/demand.ts';
 import { createFleet } from '../simulation/fleet.ts';
-import { crisisWithin } from '../simulation/load.ts';
 import type { Terminal } from './command.ts';
 import { DEMO_RATE, DEMO_STREAM, type DemoOptions, planTimeline, type Timeline } from './demo-plan.ts';
 import { openStage, type Stage } from './demo-stage.ts';
+import { type Warning, warningOf } from './demo-warning.ts';
 import type { Endpoint } from './endpoint.ts';
 import { CliFailure } from './failure.ts';
-import { type LevelChange, levelChanges } from './report.ts';
+import { changesWithin, defenseLog, type LevelChange } from './report.ts';
 import type { SessionCounts } from './session-load.ts';
-import { untilFolded, untilMapped } from './settling.ts';
+import { untilFolded, untilJudged, untilMapped } from './settling.ts';
 import { type Account, accountOf } from './stream-account.ts';
 
 const TICK_MS = 20;
 const SESSION_TICK_MS = 50;
+/** Event time of history handed over between two turns of the event loop, which the server shares. */
+const HISTORY_PIECE_MS = 5 * 60_000;
 /** Width of a window where a stream sets none. */
 const WINDOW_MS = 10_000;
 
-export interface DemoResult {
+export interface DemoResult extends Warning {
   readonly nodes: number;
   readonly seed: number;
   readonly eventTime: { readonly start: string; readonly end: string };
@@ -49,12 +52,17 @@ export async function runDemo(
     ...options,
     ...DEMO_STREAM,
     startMs: timeline.startMs,
-    crisis: crisisWithin(timeline.showStartMs, timeline.endMs - timeline.showStartMs),
+    demand: crisisDemand({
+      startMs: timeline.startMs,
+      fromMs: timeline.showStartMs,
+      toMs: timeline.endMs,
+    }),
+    historyUntilMs: timeline.showStartMs,
     epoch: Math.floor(nowMs / 1_000),
   });
   const stage = await openStage({ fleet, timeline, seed: options.seed, endpoint, terminal, startedMs });
   try {
-    await stage.feed.feedUntil(timeline.showStartMs);
+    await feedHistory(stage, timeline, terminal);
     await settle(stage, terminal);
     await follow(stage, terminal);
     await play(stage, timeline, options.showMs, terminal);
@@ -63,6 +71,19 @@ export async function runDemo(
     return { nodes, seed, ...(await account(stage, timeline, terminal)) };
   } finally {
     await stage.close();
+  }
+}
+
+/** Hands the history over as fast as the broker takes it. */
+async function feedHistory(
+  { feed }: Stage,
+  { startMs, showStartMs }: Timeline,
+  { clock, signal }: Terminal,
+): Promise<void> {
+  for (let atMs = startMs; atMs < showStartMs && !signal.aborted; ) {
+    atMs = Math.min(showStartMs, atMs + HISTORY_PIECE_MS);
+    await feed.feedUntil(atMs);
+    await delay(clock, 0, signal);
   }
 }
 
@@ -105,12 +126,16 @@ async function play(
   await Promise.all([report, ask].map((part) => part().finally(() => over.abort())));
 }
 
-/** Waits until the server has judged all telemetry and mapped every window it closed. */
+/** Waits until the server has judged all telemetry, and mapped and looked at every window it closed. */
 async function follow({ link, feed }: Stage, { clock, signal }: Terminal): Promise<GetIngestReportResponse> {
   const settling = { link, stream: DEMO_STREAM, clock, signal };
   const report = await untilFolded(settling, feed.lastSequence);
   // The windows still open make no map yet: the last closed one ends within a window of the watermark.
-  if (report.watermark) await untilMapped(settling, timestampMs(report.watermark) - WINDOW_MS);
+  if (report.watermark) {
+    const newestMs = timestampMs(report.watermark) - WINDOW_MS;
+    await untilMapped(settling, newestMs);
+    await untilJudged(settling, newestMs);
+  }
   return report;
 }
 
@@ -123,7 +148,8 @@ async function account(
   const report = await follow(stage, terminal);
   const { clients } = stage.link;
   const { mapCount } = await clients.energy.getStream({ stream: DEMO_STREAM });
-  const changes = await levelChanges(clients, undefined, timeline.startMs, Number.POSITIVE_INFINITY);
+  const log = await defenseLog(clients, undefined);
+  const changes = changesWithin(log, timeline.startMs, Number.POSITIVE_INFINITY);
   return {
     eventTime: {
       start: new Date(timeline.startMs).toISOString(),
@@ -135,6 +161,7 @@ async function account(
     firstMapMs: Math.round(stage.firstMapMs ?? 0),
     defenseLevelMax: Math.max(1, ...changes.map(({ to }) => to)),
     levelChanges: changes,
+    ...(await warningOf(clients, DEMO_STREAM, log)),
     sessions: stage.sessions.counts,
   };
 }

@@ -6,6 +6,7 @@ import { DEMO_RATE, DEMO_STREAM, type Timeline } from './demo-plan.ts';
 import type { Endpoint, ServerLink } from './endpoint.ts';
 import { createFleetFeed, type FleetFeed } from './fleet-feed.ts';
 import { watchFleet } from './fleet-watch.ts';
+import { type LiveState, riskName } from './live-state.ts';
 import { openScreen } from './screen.ts';
 import { createSessionLoad, type SessionLoad } from './session-load.ts';
 
@@ -13,7 +14,7 @@ export interface Stage {
   readonly link: ServerLink;
   readonly feed: FleetFeed;
   readonly sessions: SessionLoad;
-  /** Event time now; moved on by whoever plays. */
+  /** Event time now: the start of all until whoever plays moves it into the shown part. */
   eventMs: number;
   /** From the start of the command to the first map, milliseconds; undefined before it. */
   readonly firstMapMs: number | undefined;
@@ -42,23 +43,29 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const address = endpoint.grpcAddress();
   let eventMs = timeline.startMs;
   let firstMapMs: number | undefined;
-  const tell = (text: string, minor?: boolean) =>
-    screen.tell(`${new Date(eventMs).toISOString().slice(11, 19)}  ${text}`, minor);
+  const tell = (text: string, { atMs = eventMs, minor = false } = {}) =>
+    screen.tell(`${new Date(atMs).toISOString().slice(11, 19)}  ${text}`, minor);
 
   const feed = createFleetFeed(fleet, DEMO_STREAM, producer);
   const sessions = createSessionLoad({
     clients,
     wanted: wantedSessions({ seed, startMs: timeline.showStartMs }),
     run: `demo-${seed}`,
-    onAnswer: (text) => tell(text, true),
+    onAnswer: (text) => tell(text, { minor: true }),
   });
   const watch = watchFleet({
     clients,
     stream: DEMO_STREAM,
     clock,
     signal: over.signal,
-    onLevel: (from, to, utilization) =>
-      tell(`defense level ${from} -> ${to}, utilization ${utilization?.toFixed(2) ?? 'unknown'}`),
+    onLevel(from, to, utilization, atMs) {
+      const load = utilization?.toFixed(2) ?? 'unknown';
+      tell(`defense level ${from} -> ${to}, utilization ${load}`, { atMs });
+    },
+    onRisk(from, to, atMs) {
+      if (from.lookMs === undefined) return; // What the first look says is no change.
+      tell(`phase risk ${riskName(from.severity)} -> ${riskName(to.severity)}`, { atMs });
+    },
     onFirstMap: () => {
       firstMapMs = clock.monotonicMs() - startedMs;
       tell(`first map after ${(firstMapMs / 1_000).toFixed(1)} s`);
@@ -66,9 +73,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   });
   const screen = openScreen(terminal, () => ({
     title: `homeostat demo: ${fleet.nodes.length} nodes, seed ${seed}, gRPC on ${address}`,
-    progress: (eventMs - timeline.showStartMs) / (timeline.endMs - timeline.showStartMs),
-    eventTimeMs: eventMs,
-    rate: DEMO_RATE,
+    ...progressOf(timeline, eventMs, watch.seen.judgedMs),
     ...watch.seen,
     telemetry: watch.seen.account,
     sessions: { ...sessions.counts, live: sessions.live },
@@ -95,5 +100,27 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       link.close();
       await producer.close();
     },
+  };
+}
+
+const HOUR_MS = 3_600_000;
+
+/** How far a demo is. History is only as far as the server has judged it, early warnings included. */
+function progressOf(
+  { startMs, showStartMs, endMs }: Timeline,
+  eventMs: number,
+  judgedMs = startMs,
+): Pick<LiveState, 'part' | 'progress' | 'eventTimeMs'> {
+  if (eventMs >= showStartMs)
+    return {
+      part: `${DEMO_RATE}x`,
+      progress: (eventMs - showStartMs) / (endMs - showStartMs),
+      eventTimeMs: eventMs,
+    };
+  const hours = (ms: number) => `${Math.floor(ms / HOUR_MS)} h`;
+  return {
+    part: `history ${hours(judgedMs - startMs)} of ${hours(showStartMs - startMs)}`,
+    progress: (judgedMs - startMs) / (showStartMs - startMs),
+    eventTimeMs: judgedMs,
   };
 }

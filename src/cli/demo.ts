@@ -1,10 +1,11 @@
-/** `homeostat demo`: a server of its own and a simulated fleet that goes through one crisis, live. */
+/** `homeostat demo`: a server of its own and a simulated fleet whose one crisis is seen coming, live. */
 import { writeFileSync } from 'node:fs';
 import { describeError } from '../errors.ts';
 import { callsToServer, callsToStream } from './calls.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { DEMO_STREAM, type DemoOptions } from './demo-plan.ts';
 import { type DemoResult, runDemo } from './demo-run.ts';
+import { warningText } from './demo-warning.ts';
 import { endpointOf } from './endpoint.ts';
 import { type ExitCode, unusable } from './failure.ts';
 import { type IsolatedServer, launchIsolated } from './launch.ts';
@@ -20,7 +21,8 @@ export const demo = defineCommand({
     seed: { value: '<number>', meaning: 'Same seed, same fleet; default 1.' },
     for: {
       value: '<duration>',
-      meaning: 'How long to watch, at 120 seconds of event time a second; default 60s.',
+      meaning:
+        'How long to watch, at 120 seconds of event time a second; default 60s. 8 h of history come before.',
     },
     json: { value: '<file>', meaning: 'Writes what happened as JSON.' },
     keep: { meaning: 'Keeps serving afterwards, until SIGINT, so that calls can be tried.' },
@@ -71,6 +73,7 @@ function conclude(result: DemoResult, { out, err }: Terminal): ExitCode {
       `  samples offered ${telemetry.offered}: accepted ${telemetry.accepted}, duplicate ${telemetry.duplicate}, ` +
         `late ${telemetry.late}, rejected ${telemetry.rejected}`,
       `  energy maps ${result.maps}, the first after ${(result.firstMapMs / 1_000).toFixed(1)} s`,
+      `  ${warningText(result)}`,
       `  defense level at most ${result.defenseLevelMax}`,
       ...result.levelChanges.map(({ at, from, to, cause }) => `    ${at}  ${from} -> ${to}  ${cause}`),
       `  sessions created ${sessions.created}, refused ${sessions.refused}` +

@@ -6,9 +6,9 @@ import { timestampMs } from '@bufbuild/protobuf/wkt';
 import type { Clients } from '../client/client.ts';
 import { type Clock, delay } from '../clock.ts';
 import type { EnergyMap } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
-import type { HealthReport } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
+import type { HealthReport, PhaseRisk } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import type { Grid } from '../gen/homeostat/type/v1/grid_pb.ts';
-import type { MapView, Series } from './live-state.ts';
+import { type MapView, NO_RISK, type RiskView, type Series } from './live-state.ts';
 import { isObserved } from './maps-summary.ts';
 import { type Account, accountOf, EMPTY_ACCOUNT, ingestReport, type StreamName } from './stream-account.ts';
 
@@ -18,6 +18,9 @@ export interface Seen {
   utilization: number | undefined;
   ceiling: number | undefined;
   heldUntilMs: number | undefined;
+  risk: RiskView;
+  /** Event time of the newest report on health, milliseconds. */
+  judgedMs: number | undefined;
   map: MapView | undefined;
   mapCount: number;
   account: Account;
@@ -35,8 +38,10 @@ export interface FleetWatchOptions {
   readonly stream: StreamName;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** The level of defense of the fleet became another one. */
-  readonly onLevel: (from: number, to: number, utilization: number | undefined) => void;
+  /** The level of defense of the fleet became another one, at an event time. */
+  readonly onLevel: (from: number, to: number, utilization: number | undefined, atMs: number) => void;
+  /** So did its phase risk. */
+  readonly onRisk: (from: RiskView, to: RiskView, atMs: number) => void;
   readonly onFirstMap: () => void;
 }
 
@@ -55,6 +60,8 @@ export function watchFleet(options: FleetWatchOptions): FleetWatch {
     utilization: undefined,
     ceiling: undefined,
     heldUntilMs: undefined,
+    risk: NO_RISK,
+    judgedMs: undefined,
     map: undefined,
     mapCount: 0,
     account: EMPTY_ACCOUNT,
@@ -71,7 +78,12 @@ export function watchFleet(options: FleetWatchOptions): FleetWatch {
     seen.ceiling = health.ceiling?.value;
     seen.heldUntilMs = health.defense?.heldUntil && timestampMs(health.defense.heldUntil);
     if (seen.utilization !== undefined) remember(utilization, seen.utilization);
-    if (level !== seen.level) options.onLevel(seen.level, level, seen.utilization);
+    const atMs = health.asOf ? timestampMs(health.asOf) : 0;
+    if (health.asOf) seen.judgedMs = atMs;
+    const risk = afterLook(seen.risk, health.phaseRisk);
+    if (risk.severity !== seen.risk.severity) options.onRisk(seen.risk, risk, atMs);
+    seen.risk = risk;
+    if (level !== seen.level) options.onLevel(seen.level, level, seen.utilization, atMs);
     seen.level = level;
   };
   const onMap = (map: EnergyMap) => {
@@ -106,6 +118,15 @@ export function watchFleet(options: FleetWatchOptions): FleetWatch {
   };
   const ended = Promise.all([followHealth, followMaps, followAccount].map(keep)).then(() => undefined);
   return { seen, ended };
+}
+
+/** What is known of the risk after a report; the same as before while there was no new look. */
+function afterLook(before: RiskView, risk: PhaseRisk | undefined): RiskView {
+  const lookMs = risk?.asOf && timestampMs(risk.asOf);
+  if (risk === undefined || lookMs === undefined || lookMs === before.lookMs) return before;
+  const { severity } = risk;
+  const sinceMs = severity === before.severity ? before.sinceMs : lookMs;
+  return { severity, sinceMs, lookMs, looks: [...before.looks, severity].slice(-SERIES_LENGTH) };
 }
 
 function remember(values: number[], value: number): void {

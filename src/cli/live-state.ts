@@ -1,4 +1,5 @@
 /** What the live view of a demo shows: plain data, filled by `fleet-watch.ts`, drawn by `live-view.ts`. */
+import { PhaseSeverity, PhaseSeveritySchema } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import type { Account } from './stream-account.ts';
 
 /** The latest energy map. */
@@ -20,20 +21,33 @@ export interface Series {
   readonly values: readonly number[];
 }
 
+/** How near a critical transition is. */
+export interface RiskView {
+  /** The severity that holds; UNSPECIFIED before the first look. */
+  readonly severity: PhaseSeverity;
+  /** Event time of the look since which it holds, milliseconds. */
+  readonly sinceMs: number | undefined;
+  /** Event time of the last look, milliseconds. */
+  readonly lookMs: number | undefined;
+  /** What held after each look, newest last. */
+  readonly looks: readonly PhaseSeverity[];
+}
+
 export interface LiveState {
   readonly title: string;
-  /** Share of the demo that is over, 0..1. */
+  /** The part that is shown and how fast it goes. */
+  readonly part: string;
+  /** Share of the part that is over, 0..1. */
   readonly progress: number;
   /** Event time, milliseconds. */
   readonly eventTimeMs: number;
-  /** Seconds of event time per second. */
-  readonly rate: number;
   /** Level of defense, 1..5. */
   readonly level: number;
   readonly utilization: number | undefined;
   readonly ceiling: number | undefined;
   /** Event time before which the level is not lowered. */
   readonly heldUntilMs: number | undefined;
+  readonly risk: RiskView;
   readonly map: MapView | undefined;
   readonly mapCount: number;
   readonly series: readonly Series[];
@@ -50,3 +64,16 @@ export interface LiveState {
 }
 
 export const LEVEL_NAMES = ['', 'PREVENTION', 'DETECTION', 'PROTECTION', 'MITIGATION', 'EMERGENCY'] as const;
+
+/** Nothing was looked at yet. */
+export const NO_RISK: RiskView = {
+  severity: PhaseSeverity.UNSPECIFIED,
+  sinceMs: undefined,
+  lookMs: undefined,
+  looks: [],
+};
+
+/** Name of a severity as the contract has it, without prefix. */
+export function riskName(severity: PhaseSeverity): string {
+  return PhaseSeveritySchema.value[severity]?.localName ?? String(severity);
+}

@@ -2,7 +2,8 @@
  * Draws the live view of a demo: a pure function from what is known to the lines of a screen. Width is counted in
  * characters; colors come on top of it and never change it. Without colors the heat map is drawn in shades.
  */
-import { LEVEL_NAMES, type LiveState, type MapView, type Series } from './live-state.ts';
+import { PhaseSeverity } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
+import { LEVEL_NAMES, type LiveState, type MapView, riskName, type Series } from './live-state.ts';
 
 /** A run of characters of one style. */
 interface Span {
@@ -19,6 +20,21 @@ const DIM = '\x1b[2m';
 const HEAT = [17, 18, 54, 90, 126, 161, 197, 202, 208, 214, 220];
 const SHADES = [' ', '░', '▒', '▓', '█'];
 const LEVEL_STYLES = ['', '\x1b[30;42m', '\x1b[30;46m', '\x1b[30;43m', '\x1b[97;45m', '\x1b[97;41m'];
+interface RiskLook {
+  readonly style: string;
+  readonly spark: string;
+}
+
+/** Style and height in a sparkline, per severity of phase risk; drawn alike whatever else is shown. */
+const RISKS: Readonly<Partial<Record<PhaseSeverity, RiskLook>>> = {
+  [PhaseSeverity.NORMAL]: { style: '\x1b[30;42m', spark: '▁' },
+  [PhaseSeverity.ELEVATED]: { style: '\x1b[30;46m', spark: '▃' },
+  [PhaseSeverity.HIGH]: { style: '\x1b[30;43m', spark: '▅' },
+  [PhaseSeverity.CRITICAL]: { style: '\x1b[97;45m', spark: '▇' },
+  [PhaseSeverity.IMMINENT]: { style: '\x1b[97;41m', spark: '█' },
+};
+const NO_SEVERITY: RiskLook = { style: DIM, spark: '·' };
+const RISK_LOOKS_SHOWN = 40;
 const SPARKS = '▁▂▃▄▅▆▇█';
 /** Energy drawn hottest; the scale below is logarithmic. */
 const HOTTEST = 10_000;
@@ -27,7 +43,7 @@ const CELL_WIDTH_MIN = 2;
 
 /** The whole screen: `height` lines of exactly `width` characters, joined by line breaks. */
 export function renderFrame(state: LiveState, width: number, height: number, colors = true): string {
-  const lines: Line[] = [header(state, width), defense(state), []];
+  const lines: Line[] = [header(state, width), defense(state), risk(state), []];
   const below = [sessions(state), telemetry(state)];
   const roomForMap = Math.max(3, height - lines.length - below.length - 4);
   lines.push(...middle(state, width, roomForMap, colors), [], ...below, []);
@@ -42,7 +58,7 @@ export function renderFrame(state: LiveState, width: number, height: number, col
 
 function header(state: LiveState, width: number): Line {
   const time = new Date(state.eventTimeMs).toISOString().slice(0, 19);
-  const right = ` ${time}Z  ${state.rate}x  ${bar(state.progress, 12)} ${Math.round(state.progress * 100)} %`;
+  const right = ` ${time}Z  ${state.part}  ${bar(state.progress, 12)} ${Math.round(state.progress * 100)} %`;
   const left = ` ${state.title}`.slice(0, Math.max(0, width - right.length));
   return [
     { text: left.padEnd(width - right.length), style: BOLD },
@@ -59,11 +75,27 @@ function defense(state: LiveState): Line {
     spans.push({ text: `  utilization ${state.utilization.toFixed(2)} ${bar(state.utilization, 20)}` });
     if (state.ceiling !== undefined) spans.push({ text: ` ceiling ${state.ceiling.toFixed(2)}`, style: DIM });
   }
-  if (state.heldUntilMs !== undefined) {
-    const until = new Date(state.heldUntilMs).toISOString().slice(11, 16);
-    spans.push({ text: `  held until ${until}`, style: DIM });
-  }
+  if (state.heldUntilMs !== undefined)
+    spans.push({ text: `  held until ${timeOfDay(state.heldUntilMs)}`, style: DIM });
   return spans;
+}
+
+/** What the early warning says, and what it said at each look. */
+function risk({ risk: { severity, sinceMs, looks } }: LiveState): Line {
+  const name = severity === PhaseSeverity.UNSPECIFIED ? 'no look yet' : riskName(severity);
+  const { style } = RISKS[severity] ?? NO_SEVERITY;
+  const sparks = looks.slice(-RISK_LOOKS_SHOWN).map((look) => (RISKS[look] ?? NO_SEVERITY).spark);
+  const spans: Span[] = [
+    { text: ' RISK    ' },
+    { text: ` ${name} `, style },
+    { text: `  ${sparks.join('')}` },
+  ];
+  if (sinceMs !== undefined) spans.push({ text: `  since ${timeOfDay(sinceMs)}`, style: DIM });
+  return spans;
+}
+
+function timeOfDay(atMs: number): string {
+  return new Date(atMs).toISOString().slice(11, 16);
 }
 
 /** The heat map, and beside it, where there is room, the series. */

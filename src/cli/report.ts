@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import canonicalize from 'canonicalize';
 import type { Clients } from '../client/client.ts';
+import type { DefenseLogEntry } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import type { MapsSummary } from './maps-summary.ts';
 import type { RecordingCounts } from './recording.ts';
 import type { Account, StreamName } from './stream-account.ts';
@@ -62,14 +63,12 @@ function without(value: unknown, names: ReadonlySet<string>): unknown {
 /** Longest the log can look back, hours. */
 const LOG_HOURS_MAX = 2_160;
 
-/** Changes of a stream's own level, or of the fleet's, whose event time lies in a span, oldest first. */
-export async function levelChanges(
+/** Everything logged of a stream's own level, or of the fleet's, oldest first. */
+export async function defenseLog(
   clients: Clients,
   stream: StreamName | undefined,
-  fromMs: number,
-  toMs: number,
-): Promise<LevelChange[]> {
-  const changes: LevelChange[] = [];
+): Promise<DefenseLogEntry[]> {
+  const entries: DefenseLogEntry[] = [];
   let pageToken = '';
   do {
     const page = await clients.resilience.listDefenseLog({
@@ -77,12 +76,27 @@ export async function levelChanges(
       hours: LOG_HOURS_MAX,
       page: { pageSize: 500, pageToken },
     });
-    for (const { fromLevel, toLevel, at, cause } of page.entries) {
-      const atMs = at ? timestampMs(at) : Number.NaN;
-      if (atMs >= fromMs && atMs <= toMs)
-        changes.push({ from: fromLevel, to: toLevel, at: new Date(atMs).toISOString(), cause });
-    }
+    entries.push(...page.entries);
     pageToken = page.nextPageToken;
   } while (pageToken !== '');
-  return changes.reverse();
+  return entries.reverse();
+}
+
+/** Changes of a stream's own level, or of the fleet's, whose event time lies in a span, oldest first. */
+export async function levelChanges(
+  clients: Clients,
+  stream: StreamName | undefined,
+  fromMs: number,
+  toMs: number,
+): Promise<LevelChange[]> {
+  return changesWithin(await defenseLog(clients, stream), fromMs, toMs);
+}
+
+/** Changes whose event time lies in a span, in the order of the log. */
+export function changesWithin(log: readonly DefenseLogEntry[], fromMs: number, toMs: number): LevelChange[] {
+  return log.flatMap(({ fromLevel, toLevel, at, cause }) => {
+    const atMs = at ? timestampMs(at) : Number.NaN;
+    const isInside = atMs >= fromMs && atMs <= toMs;
+    return isInside ? [{ from: fromLevel, to: toLevel, at: new Date(atMs).toISOString(), cause }] : [];
+  });
 }

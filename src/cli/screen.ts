@@ -3,7 +3,7 @@
  * was; elsewhere it prints what happens, and a line of figures every two seconds.
  */
 import type { Terminal } from './command.ts';
-import { LEVEL_NAMES, type LiveState } from './live-state.ts';
+import { LEVEL_NAMES, type LiveState, riskName } from './live-state.ts';
 import { renderFrame } from './live-view.ts';
 
 const FRAME_MS = 100;
@@ -58,8 +58,9 @@ export function statusLine(state: Omit<LiveState, 'log'>): string {
   const time = new Date(state.eventTimeMs).toISOString().slice(0, 19);
   const energy = state.series.find(({ name }) => name.startsWith('energy'))?.values.at(-1);
   return [
-    `${time}Z`,
+    `${time}Z ${state.part}`,
     `level ${state.level} ${LEVEL_NAMES[state.level] ?? ''}`,
+    `risk ${riskName(state.risk.severity)}`,
     `utilization ${state.utilization?.toFixed(2) ?? 'unknown'}`,
     `maps ${state.mapCount}`,
     `energy ${energy?.toFixed(1) ?? 'unknown'}`,

@@ -5,6 +5,7 @@
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { RpcError } from '../client/client.ts';
 import { type Clock, delay } from '../clock.ts';
+import type { CellHealth } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import type { GetIngestReportResponse } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import type { ServerLink } from './endpoint.ts';
 import { CliFailure } from './failure.ts';
@@ -83,15 +84,29 @@ async function latestMapEndMs({ link, stream }: Settling): Promise<number> {
 
 /** Resolves once resilience has seen the end of the stream. */
 export function untilLookedAt(settling: Settling): Promise<void> {
-  const { link, stream } = settling;
   const look = async (): Promise<Look<void>> => {
-    const { health } = await link.clients.resilience.getHealth({});
-    const cell = health?.cells.find(
-      (one) => one.cell?.domain === stream.domain && one.cell.cluster === stream.cluster,
-    );
-    if (cell?.ended) return { found: undefined };
-    const asOf = cell?.defense?.asOf;
-    return { progress: asOf ? String(timestampMs(asOf)) : 'none' };
+    const cell = await cellHealth(settling);
+    return cell?.ended ? { found: undefined } : { progress: String(judgedMs(cell)) };
   };
   return until(settling, 'the defense level', look, () => undefined);
+}
+
+/** Resolves once resilience has judged the window that covers an event time, early warnings included. */
+export function untilJudged(settling: Settling, newestMs: number): Promise<void> {
+  const look = async (): Promise<Look<void>> => {
+    const atMs = judgedMs(await cellHealth(settling));
+    return atMs > newestMs ? { found: undefined } : { progress: String(atMs) };
+  };
+  return until(settling, 'the defense level', look);
+}
+
+async function cellHealth({ link, stream }: Settling): Promise<CellHealth | undefined> {
+  const { health } = await link.clients.resilience.getHealth({});
+  return health?.cells.find(({ cell }) => cell?.domain === stream.domain && cell.cluster === stream.cluster);
+}
+
+/** Event time of a cell's last look; 0 before the first. */
+function judgedMs(cell: CellHealth | undefined): number {
+  const asOf = cell?.defense?.asOf;
+  return asOf ? timestampMs(asOf) : 0;
 }

@@ -1,21 +1,21 @@
 /**
  * A seeded fleet that reports in event time. Every node is a source of its own: it samples its metrics each second
- * and hands them in as one batch each few seconds. Same options, same bytes: each node draws from its own stream of
- * random numbers, in the order of its samples.
+ * and hands them in as one batch each few seconds. Same options, same bytes: each node, and the load they share, draws
+ * from a stream of random numbers of its own, in the order of the samples.
  *
  * Metrics (none is an energy, so maps are statistical): `cpu` and `memory` are shares of capacity; `queue` and
  * `latency` follow from the load as in an M/M/1 queue, so they explode together when the load nears 1.
  */
-import { create, toBinary } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { create } from '@bufbuild/protobuf';
 import {
   type MetricDescriptor,
   MetricDescriptorSchema,
   MetricKind,
-  TelemetryBatchSchema,
 } from '../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { createRandom, type Random } from '../random.ts';
-import { type Crisis, crisisDepth, loadAt, quietLoad } from './load.ts';
+import { createBatchEncoder } from './batch-encoder.ts';
+import type { Demand } from './demand.ts';
+import { createSharedLoad, SATURATED_LOAD } from './load.ts';
 
 export interface FleetOptions {
   /** Nodes, 1..10,000. */
@@ -25,11 +25,11 @@ export interface FleetOptions {
   readonly cluster: string;
   /** Event time of the first sample. */
   readonly startMs: number;
-  readonly crisis: Crisis;
+  readonly demand: Demand;
   /** Run of the producer, greater at each start. */
   readonly epoch: number;
-  /** Samples per batch and metric, 1..2,048; default 5. */
-  readonly samplesPerBatch?: number;
+  /** Event time before which samples are handed in as by a node that catches up: many to a batch. Default none. */
+  readonly historyUntilMs?: number;
 }
 
 export interface FleetBatch {
@@ -49,8 +49,13 @@ export interface Fleet {
 }
 
 const SAMPLE_INTERVAL_MS = 1_000;
-/** How long after the first the last node is reached by the crisis. */
-const SPREAD_MS = 45_000;
+/** Samples per batch and metric, live and of history. */
+const LIVE_SAMPLES = 5;
+const HISTORY_SAMPLES = 30;
+/** Load above which the differences between nodes fade, as there is no room left for them. */
+const BUSY_LOAD = 0.7;
+/** Stream of random numbers of what the nodes share, apart from the nodes' own. */
+const SHARED_STREAM = 0xffff_fffe;
 /** Service time of an unloaded node, ms. */
 const SERVICE_MS = 12;
 
@@ -62,23 +67,34 @@ const metrics: readonly MetricDescriptor[] = [
 ].map((metric) => create(MetricDescriptorSchema, { ...metric, kind: MetricKind.GAUGE }));
 
 export function createFleet(options: FleetOptions): Fleet {
-  const perBatch = options.samplesPerBatch ?? 5;
+  const { startMs, demand } = options;
+  const historyUntilMs = options.historyUntilMs ?? startMs;
   const width = Math.max(2, String(options.nodes).length);
-  const nodes = Array.from({ length: options.nodes }, (_, index) => createNode(options, index, width));
-  let batch = 0;
+  const random = createRandom(options.seed, SHARED_STREAM);
+  const nodes = unevenness(random, options.nodes).map((bias, index) =>
+    createNode(options, index, bias, width),
+  );
+  const shared = createSharedLoad(random, demand(startMs));
+  let sequence = 0;
+  let nextMs = startMs;
 
   return {
     nodes: nodes.map((node) => node.name),
     *batchesUntil(untilMs) {
       for (;;) {
-        const firstMs = options.startMs + batch * perBatch * SAMPLE_INTERVAL_MS;
-        const lastSampleMs = firstMs + (perBatch - 1) * SAMPLE_INTERVAL_MS;
+        const firstMs = nextMs;
+        const samples = batchLength(sequence, firstMs, historyUntilMs);
+        const lastSampleMs = firstMs + (samples - 1) * SAMPLE_INTERVAL_MS;
         if (lastSampleMs > untilMs) return;
-        batch++;
+        sequence++;
+        nextMs = lastSampleMs + SAMPLE_INTERVAL_MS;
+        const loads = Array.from({ length: samples }, (_, i) =>
+          shared.next(demand(firstMs + i * SAMPLE_INTERVAL_MS)),
+        );
         for (const node of nodes) {
           const values: number[] = [];
-          for (let i = 0; i < perBatch; i++) values.push(...node.sample(firstMs + i * SAMPLE_INTERVAL_MS));
-          const payload = encodeBatch(options, node.name, batch, firstMs, values);
+          for (const load of loads) node.sample(load, values);
+          const payload = node.encode(sequence, firstMs, values);
           yield { node: node.name, payload, sampleCount: values.length, lastSampleMs };
         }
       }
@@ -86,51 +102,44 @@ export function createFleet(options: FleetOptions): Fleet {
   };
 }
 
-/** `values` holds the metrics of one sample after the other. */
-function encodeBatch(
-  options: FleetOptions,
-  node: string,
-  sequence: number,
-  firstMs: number,
-  values: number[],
-): Uint8Array {
-  const batch = create(TelemetryBatchSchema, {
-    sourceId: node,
-    epoch: options.epoch,
-    sequence,
-    domain: options.domain,
-    cluster: options.cluster,
-    node,
-    baseTime: timestampFromMs(firstMs),
-    metrics: [...metrics],
-    metricIndex: values.map((_, i) => i % metrics.length),
-    offsetMs: values.map((_, i) => Math.floor(i / metrics.length) * SAMPLE_INTERVAL_MS),
-    values,
-  });
-  return toBinary(TelemetryBatchSchema, batch);
+/**
+ * Samples of the batch that begins at an instant. The first is a short one even in history: a node heard for the first
+ * time must not find that another's long batch has closed the window it reports on.
+ */
+function batchLength(sent: number, firstMs: number, historyUntilMs: number): number {
+  const isLong = sent > 0 && firstMs + HISTORY_SAMPLES * SAMPLE_INTERVAL_MS <= historyUntilMs;
+  return isLong ? HISTORY_SAMPLES : LIVE_SAMPLES;
+}
+
+/** By how much the load of each node differs from the one they share; the differences sum to 0. */
+function unevenness(random: Random, nodes: number): number[] {
+  const drawn = Array.from({ length: nodes }, () => 0.05 * random.normal());
+  const mean = drawn.reduce((sum, one) => sum + one, 0) / nodes;
+  return drawn.map((one) => one - mean);
 }
 
 /** One node: what it is like, and its state from sample to sample. */
-function createNode(options: FleetOptions, index: number, width: number) {
+function createNode(options: FleetOptions, index: number, bias: number, width: number) {
   const random = createRandom(options.seed, index);
-  const bias = 0.05 * random.normal();
-  const lagMs = SPREAD_MS * random.uniform();
   const wander = createWander(random, 0.02, 30);
   const memoryBase = 0.3 + 0.1 * random.uniform();
   let memory = memoryBase + 0.2;
+  const name = `node-${String(index + 1).padStart(width, '0')}`;
+  const { epoch, domain, cluster } = options;
+  const source = { sourceId: name, epoch, domain, cluster, node: name };
 
   return {
-    name: `node-${String(index + 1).padStart(width, '0')}`,
-    /** Values of the metrics, in their order; called once per instant, in order of time. */
-    sample(atMs: number): number[] {
-      const depth = crisisDepth(options.crisis, atMs - lagMs);
-      // Near saturation there is no room to wander.
-      const noise = wander.next() * (1 - 0.8 * depth);
-      const cpu = clamp(loadAt(quietLoad(atMs), bias, depth) + noise, 0.01, 0.999);
+    name,
+    ...createBatchEncoder({ ...source, metrics, intervalMs: SAMPLE_INTERVAL_MS }),
+    /** Appends the values of the metrics, in their order; called once per instant, in order of time. */
+    sample(load: number, values: number[]): void {
+      const strain = clamp((load - BUSY_LOAD) / (SATURATED_LOAD - BUSY_LOAD), 0, 1);
+      const own = bias * (1 - strain) + wander.next() * (1 - 0.8 * strain);
+      const cpu = clamp(load + own, 0.01, 0.999);
       memory += 0.02 * (memoryBase + 0.45 * cpu - memory) + 0.001 * random.normal();
       const queue = (cpu * cpu) / (1 - cpu);
       const latency = (SERVICE_MS / (1 - cpu)) * Math.exp(0.08 * random.normal());
-      return [round(cpu), round(clamp(memory, 0, 1)), round(queue), round(latency)];
+      values.push(round(cpu), round(clamp(memory, 0, 1)), round(queue), round(latency));
     },
   };
 }

@@ -1,18 +1,32 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { LiveState } from '../../src/cli/live-state.ts';
+import { type LiveState, NO_RISK } from '../../src/cli/live-state.ts';
 import { heatOf, renderFrame, sparkline } from '../../src/cli/live-view.ts';
+import { statusLine } from '../../src/cli/screen.ts';
+import { PhaseSeverity } from '../../src/gen/homeostat/resilience/v1/resilience_service_pb.ts';
 
 function state(changes: Partial<LiveState> = {}): LiveState {
   return {
     title: 'homeostat demo, 5 nodes, seed 1',
+    part: '120x',
     progress: 0.5,
     eventTimeMs: Date.UTC(2026, 0, 31, 12, 30),
-    rate: 120,
     level: 4,
     utilization: 0.87,
     ceiling: 0.8,
     heldUntilMs: Date.UTC(2026, 0, 31, 13, 0),
+    risk: {
+      severity: PhaseSeverity.CRITICAL,
+      sinceMs: Date.UTC(2026, 0, 31, 12, 15),
+      lookMs: Date.UTC(2026, 0, 31, 12, 20),
+      looks: [
+        PhaseSeverity.UNKNOWN,
+        PhaseSeverity.NORMAL,
+        PhaseSeverity.ELEVATED,
+        PhaseSeverity.HIGH,
+        PhaseSeverity.CRITICAL,
+      ],
+    },
     map: {
       rows: 2,
       cols: 3,
@@ -43,7 +57,7 @@ function state(changes: Partial<LiveState> = {}): LiveState {
 const withoutColors = (frame: string) => frame.replace(/\x1b\[[\d;]*m/g, '');
 
 describe('a frame of the live view', () => {
-  test('shows the level, the load, the map, the series, the sessions and the account', () => {
+  test('shows the level, the load, the risk, the map, the series, the sessions and the account', () => {
     const frame = renderFrame(state(), 100, 30, false);
     for (const shown of [
       'homeostat demo, 5 nodes, seed 1',
@@ -53,6 +67,7 @@ describe('a frame of the live view', () => {
       'utilization 0.87',
       'ceiling 0.80',
       'held until 13:00',
+      'RISK     CRITICAL   ·▁▃▅▇  since 12:15',
       'ENERGY MAP 2 x 3 #77',
       'n1',
       '20000.0',
@@ -106,6 +121,35 @@ describe('a frame of the live view', () => {
     expect(background('n5')).toBeUndefined();
   });
 
+  test('colors the risk by its severity, and says so before the first look', () => {
+    const styleOf = (severity: PhaseSeverity, name: string) => {
+      const frame = renderFrame(state({ risk: { ...state().risk, severity } }), 100, 30, true);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what colors are made of.
+      return frame.split(` ${name} `)[0]!.match(/RISK +\x1b\[([\d;]+)m$/)?.[1];
+    };
+    const styles = [
+      styleOf(PhaseSeverity.NORMAL, 'NORMAL'),
+      styleOf(PhaseSeverity.ELEVATED, 'ELEVATED'),
+      styleOf(PhaseSeverity.HIGH, 'HIGH'),
+      styleOf(PhaseSeverity.CRITICAL, 'CRITICAL'),
+      styleOf(PhaseSeverity.IMMINENT, 'IMMINENT'),
+      styleOf(PhaseSeverity.UNKNOWN, 'UNKNOWN'),
+    ];
+    expect(styles).not.toContain(undefined);
+    expect(new Set(styles).size).toBe(styles.length);
+    expect(renderFrame(state({ risk: NO_RISK }), 100, 30, false)).toContain('no look yet');
+  });
+
+  test('shows the newest looks where there were many', () => {
+    const looks = [
+      ...new Array<PhaseSeverity>(100).fill(PhaseSeverity.IMMINENT),
+      ...new Array<PhaseSeverity>(40).fill(PhaseSeverity.NORMAL),
+    ];
+    const frame = renderFrame(state({ risk: { ...state().risk, looks } }), 100, 30, false);
+    expect(frame).toContain(` ${'▁'.repeat(40)} `);
+    expect(frame.split('\n').find((line) => line.includes('RISK'))).not.toContain('█');
+  });
+
   test('says so before the first map, and when the map does not fit', () => {
     expect(renderFrame(state({ map: undefined }), 80, 24, false)).toContain('no map yet');
     const side = 60;
@@ -141,4 +185,9 @@ test('a sparkline is scaled to what it shows and as long as there is room', () =
   expect(sparkline([5, 5, 5], 3)).toBe('▁▁▁');
   expect(sparkline([], 10)).toBe('');
   expect(sparkline([1, 2], 0)).toBe('');
+});
+
+test('the line for logs names the part, the level and the risk', () => {
+  const line = statusLine(state({ part: 'history 3 h of 8 h' }));
+  expect(line).toMatch(/^2026-01-31T12:30:00Z history 3 h of 8 h {2}level 4 MITIGATION {2}risk CRITICAL /);
 });

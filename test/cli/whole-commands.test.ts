@@ -49,12 +49,12 @@ function recordingRows(): string[] {
 const LONG = ['--node-column', 'host', '--metric-column', 'metric', '--value-column', 'v'];
 
 describe('homeostat demo', () => {
-  test('drives a fleet through a crisis, and every sample and session is accounted for', async () => {
+  test('drives a fleet through a crisis it saw coming, and every sample and session is accounted for', async () => {
     const json = join(folder, 'out.json');
     const { code, out, err } = await run([
       'demo',
       '--nodes',
-      '4',
+      '8',
       '--seed',
       '3',
       '--for',
@@ -68,19 +68,24 @@ describe('homeostat demo', () => {
     expect(telemetry.offered).toBe(
       telemetry.accepted + telemetry.duplicate + telemetry.late + telemetry.rejected,
     );
-    // 30 minutes, 4 nodes, 4 metrics, a sample a second.
-    expect(result.acknowledged).toBe(30 * 60 * 4 * 4);
+    // 8 h and 10 minutes, 8 nodes, 4 metrics, a sample a second.
+    expect(result.acknowledged).toBe((8 * 3_600 + 600) * 8 * 4);
     expect(telemetry.accepted).toBe(result.acknowledged);
-    expect(result.maps).toBeGreaterThan(100);
+    expect(result.maps).toBeGreaterThan(2_900);
     expect(result.firstMapMs).toBeLessThan(15_000);
     expect(result.defenseLevelMax).toBeGreaterThanOrEqual(3);
+    expect(['HIGH', 'CRITICAL', 'IMMINENT']).toContain(result.phaseRiskMax);
+    expect(result.phaseRiskChanges[0]).toMatchObject({ from: 'UNKNOWN' });
+    expect(result.warnedBeforeLoadMs).toBeGreaterThan(0);
+    expect(Date.parse(result.loadRise!) - Date.parse(result.riskRise!)).toBe(result.warnedBeforeLoadMs);
     expect(sessions.created).toBeGreaterThan(0);
     expect(sessions.refused).toBeGreaterThan(0);
     const byLevel = Object.values(sessions.refusedByLevel).reduce((sum, count) => sum + count, 0);
     expect(byLevel).toBe(sessions.refused);
     expect(out).toMatch(/\d -> \d {2}utilization/);
+    expect(out).toMatch(/phase risk at most [A-Z]+; it raised the level at \d\d:\d\d, \d+ min before load/);
     expect(out).toMatch(/buf curl/);
-  }, 60_000);
+  }, 120_000);
 
   test('ends in order when it is interrupted', async () => {
     const interrupted = AbortSignal.timeout(2_500);

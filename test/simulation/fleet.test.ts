@@ -3,15 +3,15 @@ import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { TelemetryBatchSchema } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import { calmDemand, crisisDemand } from '../../src/simulation/demand.ts';
 import { createFleet, type FleetBatch, type FleetOptions } from '../../src/simulation/fleet.ts';
-import { crisisDepth, crisisWithin } from '../../src/simulation/load.ts';
 
 const startMs = Date.UTC(2026, 0, 1);
 const HOUR_MS = 3_600_000;
 
 function options(changes: Partial<FleetOptions> = {}): FleetOptions {
-  const crisis = crisisWithin(startMs, HOUR_MS);
-  return { nodes: 12, seed: 1, domain: 'fleet', cluster: 'west', startMs, crisis, epoch: 7, ...changes };
+  const stream = { domain: 'fleet', cluster: 'west' };
+  return { nodes: 12, seed: 1, ...stream, startMs, demand: calmDemand, epoch: 7, ...changes };
 }
 
 const digest = (batches: Iterable<FleetBatch>) =>
@@ -41,10 +41,11 @@ describe('a simulated fleet', () => {
   });
 
   test('sends the same bytes however its time is cut into pieces', () => {
-    const whole = digest(createFleet(options({ nodes: 3 })).batchesUntil(startMs + 100_000));
+    const given = options({ nodes: 3, historyUntilMs: startMs + 70_000 });
+    const whole = digest(createFleet(given).batchesUntil(startMs + 100_000));
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 100_000 }), { maxLength: 8 }), (cuts) => {
-        const fleet = createFleet(options({ nodes: 3 }));
+        const fleet = createFleet(given);
         const pieces = [...cuts.sort((a, b) => a - b), 100_000];
         expect(pieces.flatMap((cut) => digest(fleet.batchesUntil(startMs + cut)))).toEqual(whole);
       }),
@@ -72,29 +73,44 @@ describe('a simulated fleet', () => {
     );
   });
 
-  test.each([
-    ['an hour', HOUR_MS, 12],
-    ['ten minutes', 600_000, 12],
-    ['an hour of a single node', HOUR_MS, 1],
-  ])('is calm, passes every threshold of defense halfway, and recovers within %s', (_, durationMs, nodes) => {
-    const crisis = crisisWithin(startMs, durationMs);
+  test('hands history in by long batches of the same samples, the first of each node a short one', () => {
+    const samplesOf = (given: FleetOptions) => {
+      const samples: string[] = [];
+      const lengths: number[] = [];
+      for (const { node, payload } of createFleet(given).batchesUntil(startMs + 134_000)) {
+        if (node !== 'node-02') continue;
+        const batch = fromBinary(TelemetryBatchSchema, payload);
+        lengths.push(batch.values.length / batch.metrics.length);
+        batch.values.forEach((value, i) => {
+          const atMs = timestampMs(batch.baseTime!) + batch.offsetMs[i]!;
+          samples.push(`${atMs} ${batch.metrics[batch.metricIndex[i]!]!.name} ${value}`);
+        });
+      }
+      return { samples, lengths };
+    };
+    const live = samplesOf(options({ nodes: 2 }));
+    const caughtUp = samplesOf(options({ nodes: 2, historyUntilMs: startMs + 120_000 }));
+    expect(caughtUp.samples).toEqual(live.samples);
+    expect(live.lengths).toEqual(new Array(27).fill(5));
+    // After the third long one another would reach beyond history.
+    expect(caughtUp.lengths).toEqual([5, 30, 30, 30, ...new Array(8).fill(5)]);
+  });
+
+  test.each([12, 1])('of %d nodes is calm, saturates in the middle of its crisis, and recovers', (nodes) => {
+    const toMs = startMs + HOUR_MS;
+    const demand = crisisDemand({ startMs, fromMs: startMs, toMs });
     for (const seed of [1, 2]) {
-      const minutes = utilization(options({ crisis, nodes, seed }), durationMs);
-      const middle = Math.floor(minutes.length / 2);
-      expect(Math.max(...minutes.slice(0, Math.max(1, Math.floor(middle * 0.3))))).toBeLessThan(0.7);
-      expect(Math.max(...minutes.slice(middle - 1, middle + 2))).toBeGreaterThan(0.95);
-      expect(minutes.at(-1)).toBeLessThan(0.68);
+      const minutes = utilization(options({ demand, nodes, seed }), HOUR_MS);
+      const middle = minutes.length / 2;
+      expect(Math.max(...minutes.slice(0, middle - 8))).toBeLessThan(0.7);
+      expect(Math.max(...minutes.slice(middle - 3, middle + 3))).toBeGreaterThan(0.95);
+      expect(Math.max(...minutes.slice(-10))).toBeLessThan(0.5);
     }
   });
-});
 
-test('the depth of a crisis rises to 1, stays, and falls to 0 without a jump', () => {
-  const crisis = crisisWithin(0, HOUR_MS);
-  expect(crisisDepth(crisis, 0)).toBe(0);
-  expect(crisisDepth(crisis, crisis.driftMs)).toBe(0);
-  expect(crisisDepth(crisis, HOUR_MS / 2)).toBe(1);
-  expect(crisisDepth(crisis, crisis.calmMs)).toBe(0);
-  for (let atMs = 0; atMs < HOUR_MS; atMs += 1_000) {
-    expect(Math.abs(crisisDepth(crisis, atMs + 1_000) - crisisDepth(crisis, atMs))).toBeLessThan(0.01);
-  }
+  test('under calm demand stays calm', () => {
+    const minutes = utilization(options({ seed: 3 }), HOUR_MS);
+    expect(Math.max(...minutes)).toBeLessThan(0.4);
+    expect(Math.min(...minutes)).toBeGreaterThan(0.28);
+  });
 });
