@@ -24,15 +24,18 @@ export interface Settling {
   readonly signal: AbortSignal;
 }
 
-/** What one look found: the awaited thing, or how far it is. */
-type Look<Result> = { readonly found: Result } | { readonly progress: string };
+/** What one look found: the awaited thing, or how far it is, and what stands for the thing where no more may come. */
+type Look<Result> =
+  | { readonly found: Result }
+  | { readonly progress: string; readonly quiet?: { readonly found: Result } };
 
-/** Repeats `look` until it finds. `quiet` answers in its place when nothing has changed for 3 s. */
+const FOUND = { found: undefined } as const;
+
+/** Repeats `look` until it finds, or until nothing has changed for 3 s and quiet is an answer. */
 async function until<Result>(
   { link, clock, signal }: Settling,
   what: string,
   look: () => Promise<Look<Result>>,
-  quiet?: () => Result,
 ): Promise<Result> {
   let progress = '';
   let changedMs = clock.monotonicMs();
@@ -47,7 +50,7 @@ async function until<Result>(
     const nowMs = clock.monotonicMs();
     if (seen.progress !== progress) changedMs = nowMs;
     progress = seen.progress;
-    if (quiet && progress !== 'away' && nowMs - changedMs > QUIET_MS) return quiet();
+    if (seen.quiet && nowMs - changedMs > QUIET_MS) return seen.quiet.found;
     if (nowMs - changedMs > STUCK_MS)
       throw new CliFailure(1, `nothing happened for a minute while waiting for ${what}`);
     await delay(clock, POLL_MS, signal);
@@ -67,9 +70,9 @@ export function untilFolded(settling: Settling, sequence: number): Promise<GetIn
 export function untilMapped(settling: Settling, newestMs: number): Promise<void> {
   const look = async (): Promise<Look<void>> => {
     const endMs = await latestMapEndMs(settling);
-    return endMs > newestMs ? { found: undefined } : { progress: String(endMs) };
+    return endMs > newestMs ? FOUND : { progress: String(endMs), quiet: FOUND };
   };
-  return until(settling, 'the maps', look, () => undefined);
+  return until(settling, 'the maps', look);
 }
 
 async function latestMapEndMs({ link, stream }: Settling): Promise<number> {
@@ -86,16 +89,18 @@ async function latestMapEndMs({ link, stream }: Settling): Promise<number> {
 export function untilLookedAt(settling: Settling): Promise<void> {
   const look = async (): Promise<Look<void>> => {
     const cell = await cellHealth(settling);
-    return cell?.ended ? { found: undefined } : { progress: String(judgedMs(cell)) };
+    if (cell?.ended) return FOUND;
+    // A cell that is there will end, however long its last look for early warnings takes.
+    return { progress: String(judgedMs(cell)), ...(cell === undefined && { quiet: FOUND }) };
   };
-  return until(settling, 'the defense level', look, () => undefined);
+  return until(settling, 'the defense level', look);
 }
 
 /** Resolves once resilience has judged the window that covers an event time, early warnings included. */
 export function untilJudged(settling: Settling, newestMs: number): Promise<void> {
   const look = async (): Promise<Look<void>> => {
     const atMs = judgedMs(await cellHealth(settling));
-    return atMs > newestMs ? { found: undefined } : { progress: String(atMs) };
+    return atMs > newestMs ? FOUND : { progress: String(atMs) };
   };
   return until(settling, 'the defense level', look);
 }

@@ -68,6 +68,8 @@ interface Member {
   filler: number;
   readonly meters: MeterReadings;
   model: NodeModel | undefined;
+  /** End of the window its model learned last. */
+  learnedMs: number | undefined;
 }
 
 /** Everything a mapper knows, as plain data. Arrays are borrowed until the next window: copy or write them at once. */
@@ -80,6 +82,9 @@ export interface MapperSnapshot {
   readonly layout: Layout | undefined;
   readonly members: readonly (Omit<Member, 'model'> & { readonly model: NodeModelState | undefined })[];
 }
+
+/** Silence beyond this counts as this: after a night without data one window must not stand for the night. */
+const SILENCE_MAX_MS = 3_600_000;
 
 export class StreamMapper {
   #settings: MapSettings;
@@ -212,6 +217,7 @@ export class StreamMapper {
           filler: 0,
           meters: new Map(),
           model: undefined,
+          learnedMs: undefined,
         });
         continue;
       }
@@ -238,7 +244,6 @@ export class StreamMapper {
     this.#metricNames = chooseMetrics(this.#metricNames, this.#settings.metrics, window);
     const places = samplePlaces(this.#metricNames, this.#settings.metrics, window);
     const sample = this.#sample.subarray(0, this.#metricNames.length);
-    const forgetting = -Math.expm1((-Math.LN2 * (window.endMs - window.startMs)) / this.#settings.halfLifeMs);
     const explanation = createExplanationBuilder(nodes.length, this.#metricNames.length);
     let sum = 0;
     let greatest = 0;
@@ -246,6 +251,8 @@ export class StreamMapper {
       if (!fillSample(node.readings, window, places, sample)) continue;
       const member = this.#members.get(node.name)!;
       member.model ??= new NodeModel(this.#plan, member.ordinal);
+      const forgetting = this.#forgetting(member, window);
+      member.learnedMs = window.endMs;
       if (member.model.judge(sample, forgetting, this.#judgement)) {
         const { energy, surprise } = this.#judgement;
         member.filler = held(energy);
@@ -261,6 +268,15 @@ export class StreamMapper {
       score: observed.size > 0 ? greatest / (1 + greatest) : undefined,
       explanation: explanation.build(this.#metricNames),
     };
+  }
+
+  /**
+   * How much of what a node learned before a window is forgotten with it. By the event time since it learned last, so
+   * that a half-life means the same for a node that reports in every window and for one that reports in some.
+   */
+  #forgetting({ learnedMs }: Member, { startMs, endMs }: MapWindow): number {
+    const sinceMs = learnedMs === undefined ? 0 : Math.min(SILENCE_MAX_MS, endMs - learnedMs);
+    return -Math.expm1((-Math.LN2 * Math.max(endMs - startMs, sinceMs)) / this.#settings.halfLifeMs);
   }
 
   #paint(layout: Layout, observedNodes: ReadonlySet<string>) {

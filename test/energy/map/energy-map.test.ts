@@ -55,6 +55,36 @@ describe('a statistical map', () => {
     expect(last.score).toBe(node.surprise / (1 + node.surprise));
   });
 
+  test('learns and forgets by event time, whether a node fills every window or one in six', () => {
+    const [wide, narrow] = [new StreamMapper(SETTINGS), new StreamMapper(SETTINGS)];
+    const random = createRandom(9);
+    for (let minute = 0; minute < 200; minute++) {
+      const nodes = { a: { cpu: random.normal() + minute / 100, mem: random.normal() } };
+      const window = readWindow([closedWindow({ at: minute, nodes })]);
+      const startMs = minute * 60_000;
+      const inMinutes = runThrough(wide.fold({ ...window, startMs, endMs: startMs + 60_000 }));
+      const inTens = runThrough(narrow.fold({ ...window, startMs, endMs: startMs + 10_000 }));
+      expect(inTens.surprise).toEqual(inMinutes.surprise);
+    }
+  });
+
+  test('lets one window after a long silence stand for an hour at most', () => {
+    const learnFrom = (silenceMs: number) => {
+      const mapper = new StreamMapper(SETTINGS);
+      const random = createRandom(10);
+      let endMs = 0;
+      let surprise: number | undefined;
+      for (let at = 0; at < 400; at++) {
+        const window = readWindow([closedWindow({ at, nodes: { a: { cpu: random.normal() } } })]);
+        endMs += at === 300 ? silenceMs : 10_000;
+        ({ surprise } = runThrough(mapper.fold({ ...window, startMs: endMs - 10_000, endMs })));
+      }
+      return surprise;
+    };
+    expect(learnFrom(12 * 3_600_000)).toBe(learnFrom(3_600_000));
+    expect(learnFrom(3_600_000)).not.toBe(learnFrom(60_000));
+  });
+
   test('orders metrics by the size of z and nodes by energy', () => {
     const mapper = new StreamMapper(SETTINGS);
     const random = createRandom(3);
