@@ -31,7 +31,7 @@ export interface Sample {
 export interface Metrics {
   /** A running total that `collect` reads when scraped. */
   counter(name: string, help: string, labels: readonly string[], collect: () => Iterable<Sample>): void;
-  /** A level that `collect` reads when scraped. */
+  /** A level that `collect` reads when scraped; absent where it gives no sample. */
   gauge(name: string, help: string, labels: readonly string[], collect: () => Iterable<Sample>): void;
   /** A distribution; `observe` is for paths that are not hot. */
   histogram(name: string, help: string, buckets: readonly number[]): { observe(value: number): void };
@@ -63,6 +63,7 @@ export function createMetrics(): Metrics {
         registers: [registry],
         collect() {
           this.reset();
+          if (labels.length === 0) this.remove(); // Else it would be 0, which is a level.
           for (const sample of collect()) this.set({ ...sample.labels }, sample.value);
         },
       });

@@ -67,7 +67,7 @@ function countExpected(path: string): Expected {
 async function replay(path: string, { signal, progress }: EvaluationContext) {
   const own = await launchIsolated(false);
   try {
-    const endpoint = endpointOf(own.dataDir);
+    const endpoint = endpointOf(own.dataDir, 'managed');
     const file = await openCsv(path);
     const link = endpoint.connect();
     const producer = await endpoint.produce();

@@ -41,7 +41,7 @@ export const demo = defineCommand({
     const startedMs = terminal.clock.monotonicMs();
     const isolated = await launchIsolated(false);
     try {
-      const result = await runDemo(options, endpointOf(isolated.dataDir), terminal, startedMs);
+      const result = await runDemo(options, endpointOf(isolated.dataDir, 'managed'), terminal, startedMs);
       if (given.json !== undefined) writeJson(given.json, result);
       const code = conclude(result, terminal);
       await offerCalls(isolated, given.keep, terminal);

@@ -28,8 +28,11 @@ export interface ServerLink {
   close(): void;
 }
 
-/** The server that runs on a data directory. */
-export function endpointOf(dataDir: string): Endpoint {
+/**
+ * The server that runs on a data directory. Its producers connect to the broker it manages, or to the one that this
+ * environment names; an isolated server always manages its own.
+ */
+export function endpointOf(dataDir: string, broker: 'managed' | 'environment'): Endpoint {
   const read = (name: string): string => {
     try {
       return readFileSync(join(dataDir, name), 'utf8').trim();
@@ -64,7 +67,7 @@ export function endpointOf(dataDir: string): Endpoint {
     grpcAddress,
     connect,
     produce() {
-      const outside = outsideBroker();
+      const outside = broker === 'environment' ? outsideBroker() : undefined;
       if (!outside) return connectProducer({ url: () => read('producer.url') });
       const { url, credsFile, caFile } = outside;
       return connectProducer({ url, ...(credsFile && { credsFile }), ...(caFile && { caFile }) });

@@ -135,10 +135,10 @@ async function withServer<Result>(
   terminal: Terminal,
   use: (endpoint: Endpoint) => Promise<Result>,
 ): Promise<Result> {
-  if (given.to !== undefined) return use(endpointOf(given.to));
+  if (given.to !== undefined) return use(endpointOf(given.to, 'environment'));
   const own = await launchIsolated(given.keep);
   try {
-    return await use(endpointOf(own.dataDir));
+    return await use(endpointOf(own.dataDir, 'managed'));
   } finally {
     await own.dispose();
     if (given.keep) terminal.err.write(`data kept in ${own.dataDir}\n`);

@@ -135,6 +135,20 @@ describe('homeostat replay', () => {
     expect((await readJson<ReplayReport>(second)).digest).toBe(report.digest);
   }, 60_000);
 
+  test('feeds the broker of its own server, whatever broker the environment names', async () => {
+    const file = join(folder, 'short.csv');
+    await writeFile(file, 'time,cpu\n0,0.5\n60,0.6\n');
+    process.env['HOMEOSTAT_NATS_URL'] = 'nats://127.0.0.1:1';
+    try {
+      const report = join(folder, 'report.json');
+      const { code, err } = await run(['replay', file, '--report', report]);
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect((await readJson<ReplayReport>(report)).telemetry.accepted).toBe(2);
+    } finally {
+      delete process.env['HOMEOSTAT_NATS_URL'];
+    }
+  }, 30_000);
+
   test('counts what is late and what is not finite, on a running server, and only what it sent itself', async () => {
     const file = join(folder, 'odd.csv');
     await writeFile(file, 'time,v\n0,1\n100,2\n50,3\n110,nan\n120,\n130,oops\n140,4\n');
