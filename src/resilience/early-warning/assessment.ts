@@ -63,7 +63,7 @@ export interface Assessment {
 }
 
 /** Families judged of each metric. */
-const FAMILIES = 2;
+export const FAMILIES = 2;
 
 /**
  * Judges series of distinct names, all at once: `run` must be able to hold as many. `references` holds what is known

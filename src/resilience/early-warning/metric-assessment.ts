@@ -139,7 +139,7 @@ export function assessMetric(job: MetricJob, random: Random): MetricFinding {
 }
 
 /** Enough surrogates that the smallest p, multiplied by the number of tests, is half of strong evidence. */
-function drawsMax(surrogates: number, tests: number): number {
+export function drawsMax(surrogates: number, tests: number): number {
   return Math.min(SURROGATES_MAX, Math.max(surrogates, Math.ceil((2 * tests) / STRONG_P) - 1));
 }
 

@@ -3,6 +3,8 @@
  * later looks are compared with. Quarters do not overlap, so that twenty of them are twenty observations; until there
  * are as many, a look is compared with the first quarter of its own series. Immutable; event time, milliseconds.
  */
+
+import { medianOf } from '../../numeric/selection.ts';
 import type { Assessment, RiskSeverity } from '../early-warning/assessment.ts';
 import type { MetricReference } from '../early-warning/metric-assessment.ts';
 
@@ -46,15 +48,12 @@ export function referencesOf(calm: CalmQuarters): ReadonlyMap<string, MetricRefe
   const references = new Map<string, MetricReference>();
   for (const [metric, quarters] of Object.entries(calm)) {
     if (quarters.length < QUARTERS_MIN) continue;
-    const medianOf = (pick: (quarter: MetricReference) => number) => {
-      const sorted = quarters.map(pick).sort((a, b) => a - b);
-      const middle = sorted.length >> 1;
-      return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-    };
+    const usual = (figure: keyof MetricReference) =>
+      medianOf(Float64Array.from(quarters, (quarter) => quarter[figure]));
     references.set(metric, {
-      lagOne: medianOf((quarter) => quarter.lagOne),
-      recoveryRate: medianOf((quarter) => quarter.recoveryRate),
-      recoveryRate2: medianOf((quarter) => quarter.recoveryRate2),
+      lagOne: usual('lagOne'),
+      recoveryRate: usual('recoveryRate'),
+      recoveryRate2: usual('recoveryRate2'),
     });
   }
   return references;

@@ -19,11 +19,13 @@ import { parsePlace, parseScope } from '../cells/scope.ts';
 import {
   type AssessmentOptions,
   assess,
+  FAMILIES,
   type RiskSeverity,
   type RunMetric,
 } from '../early-warning/assessment.ts';
+import { drawsMax } from '../early-warning/metric-assessment.ts';
 import type { Series } from '../early-warning/series.ts';
-import { STRONG_P, severityRank } from '../early-warning/severity.ts';
+import { severityRank } from '../early-warning/severity.ts';
 import { resilienceError } from '../errors.ts';
 import type { HealthBoard } from '../health.ts';
 import { assessmentToProto, NOT_COVERED } from '../phase-risk/assessment-message.ts';
@@ -53,10 +55,6 @@ const WORK_MAX = 2 ** 36;
 const WORK_PER_VALUE = 100;
 /** Fits of LOWESS: the first and three robust ones. */
 const LOWESS_FITS = 4;
-/** Tests of each series. */
-const FAMILIES = 2;
-/** No metric draws more surrogates. */
-const SURROGATES_MAX = 19_999;
 /** When a request that found the workers busy may try again. */
 const RETRY_MS = 1_000;
 /** Series of all requests that may wait for the workers. */
@@ -199,7 +197,7 @@ function workersBusy(): AppError {
 function refuseLargeWork(series: readonly Series[], options: AssessmentOptions): void {
   const { surrogates, bandwidth, detrend } = options;
   const tests = FAMILIES * series.length;
-  const draws = Math.min(SURROGATES_MAX, Math.max(surrogates, (2 / STRONG_P) * tests));
+  const draws = drawsMax(surrogates, tests);
   const neighbors = detrend === 'LOWESS' ? LOWESS_FITS * bandwidth : 0;
   let work = 0;
   for (const { values } of series)
