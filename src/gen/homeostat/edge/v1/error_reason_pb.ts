@@ -68,7 +68,8 @@ export const ErrorReason = {
   BROKER_DOWN: 6,
 
   /**
-   * RESOURCE_EXHAUSTED with RetryInfo. Too many calls at once. Metadata: limit.
+   * RESOURCE_EXHAUSTED with RetryInfo. More is asked of the server than it can do, and others matter more. Metadata:
+   * cause (STREAMS, POSTS, CONCURRENCY, LOOP_DELAY, HEAP, COMMIT), criticality.
    *
    * @generated from enum value: ERROR_REASON_OVERLOADED = 7;
    */

@@ -10,7 +10,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homeostat/identity/v1/error_reason.proto.
  */
 export const file_homeostat_identity_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("Cihob21lb3N0YXQvaWRlbnRpdHkvdjEvZXJyb3JfcmVhc29uLnByb3RvEhVob21lb3N0YXQuaWRlbnRpdHkudjEqjQEKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiQKIEVSUk9SX1JFQVNPTl9NSVNTSU5HX0NSRURFTlRJQUxTEAESGgoWRVJST1JfUkVBU09OX0JBRF9UT0tFThACEh4KGkVSUk9SX1JFQVNPTl9OT19QRVJNSVNTSU9OEANiBnByb3RvMw");
+  fileDesc("Cihob21lb3N0YXQvaWRlbnRpdHkvdjEvZXJyb3JfcmVhc29uLnByb3RvEhVob21lb3N0YXQuaWRlbnRpdHkudjEq1QgKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEiQKIEVSUk9SX1JFQVNPTl9NSVNTSU5HX0NSRURFTlRJQUxTEAESGgoWRVJST1JfUkVBU09OX0JBRF9UT0tFThACEh4KGkVSUk9SX1JFQVNPTl9OT19QRVJNSVNTSU9OEAMSHgoaRVJST1JfUkVBU09OX1RPS0VOX0VYUElSRUQQBBIeChpFUlJPUl9SRUFTT05fVE9LRU5fUkVWT0tFRBAFEiUKIUVSUk9SX1JFQVNPTl9DRVJUSUZJQ0FURV9NSVNNQVRDSBAGEiEKHUVSUk9SX1JFQVNPTl9SRVZPQ0FUSU9OX1NUQUxFEAcSHQoZRVJST1JfUkVBU09OX1JBVEVfTElNSVRFRBAIEiIKHkVSUk9SX1JFQVNPTl9BVURJVF9VTkFWQUlMQUJMRRAJEh4KGkVSUk9SX1JFQVNPTl9GSUVMRF9JTlZBTElEEAoSJAogRVJST1JfUkVBU09OX0lOVkFMSURfQ1JFREVOVElBTFMQCxIgChxFUlJPUl9SRUFTT05fTE9HSU5fVEhST1RUTEVEEAwSIAocRVJST1JfUkVBU09OX1JFRlJFU0hfSU5WQUxJRBANEh8KG0VSUk9SX1JFQVNPTl9SRUZSRVNIX1JFVVNFRBAOEh4KGkVSUk9SX1JFQVNPTl9TQ09QRV9FWENFRURTEA8SJAogRVJST1JfUkVBU09OX1BSSU5DSVBBTF9OT1RfRk9VTkQQEBIfChtFUlJPUl9SRUFTT05fVVNFUk5BTUVfVEFLRU4QERIeChpFUlJPUl9SRUFTT05fV0VBS19QQVNTV09SRBASEhsKF0VSUk9SX1JFQVNPTl9MQVNUX0FETUlOEBMSIQodRVJST1JfUkVBU09OX1ZFUlNJT05fQ09ORkxJQ1QQFBIfChtFUlJPUl9SRUFTT05fUk9MRV9OT1RfRk9VTkQQFRIbChdFUlJPUl9SRUFTT05fUk9MRV9DWUNMRRAWEiMKH0VSUk9SX1JFQVNPTl9VTktOT1dOX1BFUk1JU1NJT04QFxIZChVFUlJPUl9SRUFTT05fQlVJTFRfSU4QGBIcChhFUlJPUl9SRUFTT05fUk9MRV9JTl9VU0UQGRIeChpFUlJPUl9SRUFTT05fVE9PX01BTllfS0VZUxAaEh4KGkVSUk9SX1JFQVNPTl9LRVlfTk9UX0ZPVU5EEBsSHAoYRVJST1JfUkVBU09OX0tFWV9SRVZPS0VEEBwSJwojRVJST1JfUkVBU09OX0lERU1QT1RFTkNZX0tFWV9SRVVTRUQQHRIdChlFUlJPUl9SRUFTT05fQ0hBSU5fQlJPS0VOEB4SIQodRVJST1JfUkVBU09OX01FVEhPRF9OT1RfRk9VTkQQHxIiCh5FUlJPUl9SRUFTT05fU1VCSkVDVF9OT1RfRk9VTkQQIGIGcHJvdG8z");
 
 /**
  * Reasons in `google.rpc.ErrorInfo` of domain `homeostat.identity`.
@@ -45,6 +45,210 @@ export const ErrorReason = {
    * @generated from enum value: ERROR_REASON_NO_PERMISSION = 3;
    */
   NO_PERMISSION: 3,
+
+  /**
+   * UNAUTHENTICATED. The credentials were good once; their time is over.
+   *
+   * @generated from enum value: ERROR_REASON_TOKEN_EXPIRED = 4;
+   */
+  TOKEN_EXPIRED: 4,
+
+  /**
+   * UNAUTHENTICATED. The credentials were revoked, or their principal is disabled.
+   *
+   * @generated from enum value: ERROR_REASON_TOKEN_REVOKED = 5;
+   */
+  TOKEN_REVOKED: 5,
+
+  /**
+   * UNAUTHENTICATED. The client certificate names nobody, somebody else than the token does, or is not the one the
+   * token is bound to.
+   *
+   * @generated from enum value: ERROR_REASON_CERTIFICATE_MISMATCH = 6;
+   */
+  CERTIFICATE_MISMATCH: 6,
+
+  /**
+   * UNAVAILABLE with RetryInfo. Whether credentials were revoked elsewhere has not been known for too long.
+   *
+   * @generated from enum value: ERROR_REASON_REVOCATION_STALE = 7;
+   */
+  REVOCATION_STALE: 7,
+
+  /**
+   * RESOURCE_EXHAUSTED with RetryInfo. The caller's tokens are used up. Metadata: tier, cost.
+   *
+   * @generated from enum value: ERROR_REASON_RATE_LIMITED = 8;
+   */
+  RATE_LIMITED: 8,
+
+  /**
+   * UNAVAILABLE with RetryInfo. The audit trail cannot be written, and this call needs it.
+   *
+   * @generated from enum value: ERROR_REASON_AUDIT_UNAVAILABLE = 9;
+   */
+  AUDIT_UNAVAILABLE: 9,
+
+  /**
+   * INVALID_ARGUMENT. A field breaks a rule; the paths are in BadRequest.
+   *
+   * @generated from enum value: ERROR_REASON_FIELD_INVALID = 10;
+   */
+  FIELD_INVALID: 10,
+
+  /**
+   * UNAUTHENTICATED. No such user, a wrong password, or a disabled user: which of them is not told.
+   *
+   * @generated from enum value: ERROR_REASON_INVALID_CREDENTIALS = 11;
+   */
+  INVALID_CREDENTIALS: 11,
+
+  /**
+   * RESOURCE_EXHAUSTED with RetryInfo. Too many attempts; this one was not looked at.
+   *
+   * @generated from enum value: ERROR_REASON_LOGIN_THROTTLED = 12;
+   */
+  LOGIN_THROTTLED: 12,
+
+  /**
+   * UNAUTHENTICATED. The refresh token is unknown, expired or revoked.
+   *
+   * @generated from enum value: ERROR_REASON_REFRESH_INVALID = 13;
+   */
+  REFRESH_INVALID: 13,
+
+  /**
+   * UNAUTHENTICATED. The refresh token had been used before: all tokens of its login are revoked.
+   *
+   * @generated from enum value: ERROR_REASON_REFRESH_REUSED = 14;
+   */
+  REFRESH_REUSED: 14,
+
+  /**
+   * PERMISSION_DENIED. A scope is wider than what its principal may do. Metadata: scope.
+   *
+   * @generated from enum value: ERROR_REASON_SCOPE_EXCEEDS = 15;
+   */
+  SCOPE_EXCEEDS: 15,
+
+  /**
+   * NOT_FOUND. No such principal. Metadata: principal_id.
+   *
+   * @generated from enum value: ERROR_REASON_PRINCIPAL_NOT_FOUND = 16;
+   */
+  PRINCIPAL_NOT_FOUND: 16,
+
+  /**
+   * ALREADY_EXISTS. Metadata: username.
+   *
+   * @generated from enum value: ERROR_REASON_USERNAME_TAKEN = 17;
+   */
+  USERNAME_TAKEN: 17,
+
+  /**
+   * INVALID_ARGUMENT. The password is too short, too long or contains the username. Metadata: rule.
+   *
+   * @generated from enum value: ERROR_REASON_WEAK_PASSWORD = 18;
+   */
+  WEAK_PASSWORD: 18,
+
+  /**
+   * FAILED_PRECONDITION. Nobody would be left who may administer.
+   *
+   * @generated from enum value: ERROR_REASON_LAST_ADMIN = 19;
+   */
+  LAST_ADMIN: 19,
+
+  /**
+   * ABORTED. It has another version than the caller has seen. Metadata: current.
+   *
+   * @generated from enum value: ERROR_REASON_VERSION_CONFLICT = 20;
+   */
+  VERSION_CONFLICT: 20,
+
+  /**
+   * NOT_FOUND. No such role. Metadata: role.
+   *
+   * @generated from enum value: ERROR_REASON_ROLE_NOT_FOUND = 21;
+   */
+  ROLE_NOT_FOUND: 21,
+
+  /**
+   * INVALID_ARGUMENT. The role would inherit itself. Metadata: path.
+   *
+   * @generated from enum value: ERROR_REASON_ROLE_CYCLE = 22;
+   */
+  ROLE_CYCLE: 22,
+
+  /**
+   * INVALID_ARGUMENT. No RPC needs such a permission. Metadata: permission.
+   *
+   * @generated from enum value: ERROR_REASON_UNKNOWN_PERMISSION = 23;
+   */
+  UNKNOWN_PERMISSION: 23,
+
+  /**
+   * FAILED_PRECONDITION. Built-in roles do not change. Metadata: role.
+   *
+   * @generated from enum value: ERROR_REASON_BUILT_IN = 24;
+   */
+  BUILT_IN: 24,
+
+  /**
+   * FAILED_PRECONDITION. Principals have the role, or roles inherit it. Metadata: role, count.
+   *
+   * @generated from enum value: ERROR_REASON_ROLE_IN_USE = 25;
+   */
+  ROLE_IN_USE: 25,
+
+  /**
+   * RESOURCE_EXHAUSTED. The owner has as many API keys as one may. Metadata: limit.
+   *
+   * @generated from enum value: ERROR_REASON_TOO_MANY_KEYS = 26;
+   */
+  TOO_MANY_KEYS: 26,
+
+  /**
+   * NOT_FOUND. No such API key. Metadata: key_id.
+   *
+   * @generated from enum value: ERROR_REASON_KEY_NOT_FOUND = 27;
+   */
+  KEY_NOT_FOUND: 27,
+
+  /**
+   * FAILED_PRECONDITION. The key was revoked or has expired. Metadata: key_id.
+   *
+   * @generated from enum value: ERROR_REASON_KEY_REVOKED = 28;
+   */
+  KEY_REVOKED: 28,
+
+  /**
+   * ALREADY_EXISTS. The key was used within 24 h for another request. Metadata: idempotency_key.
+   *
+   * @generated from enum value: ERROR_REASON_IDEMPOTENCY_KEY_REUSED = 29;
+   */
+  IDEMPOTENCY_KEY_REUSED: 29,
+
+  /**
+   * DATA_LOSS. The audit trail does not link from this entry on. Metadata: sequence, detail.
+   *
+   * @generated from enum value: ERROR_REASON_CHAIN_BROKEN = 30;
+   */
+  CHAIN_BROKEN: 30,
+
+  /**
+   * NOT_FOUND. No RPC has that name. Metadata: method.
+   *
+   * @generated from enum value: ERROR_REASON_METHOD_NOT_FOUND = 31;
+   */
+  METHOD_NOT_FOUND: 31,
+
+  /**
+   * NOT_FOUND. No such token, login or principal to revoke. Metadata: subject.
+   *
+   * @generated from enum value: ERROR_REASON_SUBJECT_NOT_FOUND = 32;
+   */
+  SUBJECT_NOT_FOUND: 32,
 } as const;
 
 /**

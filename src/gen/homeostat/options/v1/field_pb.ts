@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file homeostat/options/v1/field.proto.
  */
 export const file_homeostat_options_v1_field: GenFile = /*@__PURE__*/
-  fileDesc("CiBob21lb3N0YXQvb3B0aW9ucy92MS9maWVsZC5wcm90bxIUaG9tZW9zdGF0Lm9wdGlvbnMudjEi3gIKCkZpZWxkUnVsZXMSEAoIcmVxdWlyZWQYASABKAgSDgoGZmluaXRlGAIgASgIEhAKA2d0ZRgDIAEoAUgAiAEBEhAKA2x0ZRgEIAEoAUgBiAEBEg8KAmd0GAUgASgBSAKIAQESDwoCbHQYBiABKAFIA4gBARIXCgptaW5fbGVuZ3RoGAcgASgNSASIAQESFwoKbWF4X2xlbmd0aBgIIAEoDUgFiAEBEhYKCW1pbl9pdGVtcxgJIAEoDUgGiAEBEhYKCW1heF9pdGVtcxgKIAEoDUgHiAEBEg8KB3BhdHRlcm4YCyABKAkSDwoHZGVmaW5lZBgMIAEoCBIMCgR1dWlkGA0gASgIQgYKBF9ndGVCBgoEX2x0ZUIFCgNfZ3RCBQoDX2x0Qg0KC19taW5fbGVuZ3RoQg0KC19tYXhfbGVuZ3RoQgwKCl9taW5faXRlbXNCDAoKX21heF9pdGVtczpXCgVydWxlcxIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYtocDIAEoCzIgLmhvbWVvc3RhdC5vcHRpb25zLnYxLkZpZWxkUnVsZXNSBXJ1bGVzYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("CiBob21lb3N0YXQvb3B0aW9ucy92MS9maWVsZC5wcm90bxIUaG9tZW9zdGF0Lm9wdGlvbnMudjEi7gIKCkZpZWxkUnVsZXMSEAoIcmVxdWlyZWQYASABKAgSDgoGZmluaXRlGAIgASgIEhAKA2d0ZRgDIAEoAUgAiAEBEhAKA2x0ZRgEIAEoAUgBiAEBEg8KAmd0GAUgASgBSAKIAQESDwoCbHQYBiABKAFIA4gBARIXCgptaW5fbGVuZ3RoGAcgASgNSASIAQESFwoKbWF4X2xlbmd0aBgIIAEoDUgFiAEBEhYKCW1pbl9pdGVtcxgJIAEoDUgGiAEBEhYKCW1heF9pdGVtcxgKIAEoDUgHiAEBEg8KB3BhdHRlcm4YCyABKAkSDwoHZGVmaW5lZBgMIAEoCBIMCgR1dWlkGA0gASgIEg4KBnNlY3JldBgOIAEoCEIGCgRfZ3RlQgYKBF9sdGVCBQoDX2d0QgUKA19sdEINCgtfbWluX2xlbmd0aEINCgtfbWF4X2xlbmd0aEIMCgpfbWluX2l0ZW1zQgwKCl9tYXhfaXRlbXM6VwoFcnVsZXMSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGLaHAyABKAsyIC5ob21lb3N0YXQub3B0aW9ucy52MS5GaWVsZFJ1bGVzUgVydWxlc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * Rules the edge checks before a request reaches its handler. A field that breaks one is reported as
@@ -113,6 +113,13 @@ export type FieldRules = Message<"homeostat.options.v1.FieldRules"> & {
    * @generated from field: bool uuid = 13;
    */
   uuid: boolean;
+
+  /**
+   * A secret somebody might guess or replay: no digest of a request that holds one is kept, unless it is keyed.
+   *
+   * @generated from field: bool secret = 14;
+   */
+  secret: boolean;
 };
 
 /**
