@@ -49,6 +49,8 @@ function createStore(engine: Engine, clock: Clock, logger: Logger): Store {
     );
   };
 
+  const inTurn = engine.dialect === 'postgresql' ? createTurn() : undefined;
+
   const prune = async () => {
     try {
       while (!closing && (await transact((tx) => pruneIdempotency(tx, clock.nowMs()))));
@@ -66,6 +68,7 @@ function createStore(engine: Engine, clock: Clock, logger: Logger): Store {
     dialect: engine.dialect,
     query: <Tables>() => engine.reader as unknown as Queries<Tables>,
     transact,
+    transactInTurn: (work) => (inTurn ? inTurn(() => transact(work)) : transact(work)),
     async migrate(migrations) {
       const all = [...idempotencyMigrations, ...migrations];
       learnMigrations(known, all);
@@ -84,6 +87,16 @@ function createStore(engine: Engine, clock: Clock, logger: Logger): Store {
       await pruning;
       await engine.close();
     },
+  };
+}
+
+/** Runs what it is given one after the other. */
+function createTurn() {
+  let last: Promise<unknown> = Promise.resolve();
+  return <Result>(run: () => Promise<Result>): Promise<Result> => {
+    const result = last.then(run);
+    last = result.catch(() => undefined); // The caller has the rejection; the next one in turn does not care.
+    return result;
   };
 }
 

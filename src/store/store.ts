@@ -37,6 +37,12 @@ export interface Store {
    */
   transact<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
   /**
+   * The same for commands that write a row which every such command writes (the head of a chain, a shared count). On
+   * PostgreSQL this server runs them one after the other, since any two at once would conflict and one start again; on
+   * SQLite commands run like that as it is, and those that wait together share a commit.
+   */
+  transactInTurn<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
+  /**
    * Applies the migrations not yet applied, in order, each once even among several servers, all or none. The first
    * call names those of every context (later ones add to it): a database that holds others was written by a newer
    * version and is refused with AppError DATABASE_NEWER (domain `homeostat.store`).
