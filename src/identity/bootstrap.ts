@@ -7,26 +7,22 @@
  * counts is given its name at the next start. So a committed key is never lost, and of servers that start together,
  * even in one directory, none touches the other's file.
  *
- * The key does not expire: it is the way in when nothing else is. It ends when `recover` replaces it.
+ * The key does not expire: it is the way in when nothing else is. It ends when `recover` replaces it, and whatever
+ * became of the administrator, `recover` makes it one again.
  */
 import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import type { Secrets } from '../secrets.ts';
-import type { Store } from '../store/store.ts';
-import {
-  formatApiKey,
-  hashSecret,
-  isUsable,
-  KEY_BYTES,
-  makeApiKey,
-  parseApiKey,
-  secretMatches,
-} from './access/api-key.ts';
+import type { Store, Tx } from '../store/store.ts';
+import type { Changes } from './changes.ts';
 import { identityStartError } from './errors.ts';
-import { addKey, addPrincipal, findKey, hasPrincipal, type NewKey, revokeKeys } from './store.ts';
+import { issueKey, isUsable, KEY_BYTES, parseApiKey, type StoredKey, secretMatches } from './key/api-key.ts';
+import { addKey, findKey, revokeKeys } from './key/key-store.ts';
+import { newPrincipal, restored } from './principal/principal.ts';
+import { addPrincipal, findPrincipal, savePrincipal } from './principal/principal-store.ts';
 
-/** Id of the principal that bootstrap makes. */
+/** Id and name of the principal that bootstrap makes, and its role. */
 export const ADMIN_ID = 'admin';
 
 const LABEL = 'bootstrap';
@@ -39,6 +35,8 @@ export interface BootstrapDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly secrets: Secrets;
+  /** Tells all servers which credentials to look up anew. */
+  readonly note: Changes['note'];
 }
 
 /** Where the admin's key lies, and whether it was put there just now. */
@@ -57,12 +55,12 @@ export async function bootstrap(deps: BootstrapDeps): Promise<BootstrapResult> {
   const path = join(dataDir, KEY_FILE);
   // In this order: a server that starts beside this one commits before it names its file.
   const keyFileExists = await exists(path);
-  if (await hasPrincipal(store, ADMIN_ID)) return { path, created: await nameLeftover(deps) };
+  if (await findPrincipal(store, ADMIN_ID)) return { path, created: await nameLeftover(deps) };
   if (keyFileExists) throw identityStartError('ADMIN_KEY_FOREIGN', { path });
 
   const { key, pending } = await writePending(deps);
   const won = await store.transact(async (tx) => {
-    const added = await addPrincipal(tx, { id: ADMIN_ID, roles: ['admin'], createdAtMs: key.createdAtMs });
+    const added = await addAdmin(tx, key.createdAtMs);
     if (added) await addKey(tx, key);
     return added;
   });
@@ -77,13 +75,29 @@ export async function bootstrap(deps: BootstrapDeps): Promise<BootstrapResult> {
 export async function recover(deps: BootstrapDeps): Promise<string> {
   for (const leftover of await pendingFiles(deps.dataDir)) await rm(leftover);
   const { key, pending } = await writePending(deps);
-  await deps.store.transact(async (tx) => {
-    await addPrincipal(tx, { id: ADMIN_ID, roles: ['admin'], createdAtMs: key.createdAtMs });
-    await revokeKeys(tx, ADMIN_ID, LABEL, key.createdAtMs);
+  const nowMs = key.createdAtMs;
+  await deps.store.transactInTurn(async (tx) => {
+    const admin = await findPrincipal(tx, ADMIN_ID);
+    if (!admin) await addAdmin(tx, nowMs);
+    else await savePrincipal(tx, restored(admin, [...admin.roles, ADMIN_ID], nowMs));
+    await revokeKeys(tx, { principalId: ADMIN_ID, label: LABEL }, nowMs);
+    await deps.note(tx, { kind: 'principal', id: ADMIN_ID });
     await addKey(tx, key);
   });
   await giveName(deps.dataDir, pending);
   return join(deps.dataDir, KEY_FILE);
+}
+
+/** Adds the administrator; false when it is there already. Of several transactions at once only one gets true. */
+function addAdmin(tx: Tx, nowMs: number): Promise<boolean> {
+  const about = {
+    id: ADMIN_ID,
+    username: ADMIN_ID,
+    kind: 'USER',
+    roles: [ADMIN_ID],
+    tier: 'ENTERPRISE',
+  } as const;
+  return addPrincipal(tx, newPrincipal(about, nowMs));
 }
 
 /** Gives the file of a key that counts the name that a crash kept from it; true when there was one. */
@@ -105,25 +119,27 @@ async function pendingFiles(dataDir: string): Promise<string[]> {
 }
 
 /** Makes a key and puts it on disk, not yet under its name. Returns what the database is to know of it. */
-async function writePending(deps: BootstrapDeps): Promise<{ key: NewKey; pending: string }> {
-  const key = makeApiKey('live', deps.secrets.bytes(KEY_BYTES));
-  const pending = join(deps.dataDir, `${KEY_FILE}.${key.prefix}`);
+async function writePending(deps: BootstrapDeps): Promise<{ key: StoredKey; pending: string }> {
+  const { text, stored } = issueKey(
+    {
+      principalId: ADMIN_ID,
+      label: LABEL,
+      scopes: ['*.*'],
+      sourceRanges: [],
+      environment: 'live',
+      expiresAtMs: undefined,
+    },
+    deps.secrets.bytes(KEY_BYTES),
+    deps.clock.nowMs(),
+  );
+  const pending = join(deps.dataDir, `${KEY_FILE}.${stored.prefix}`);
   const file = await open(pending, 'wx', 0o600);
   try {
-    await file.writeFile(`${formatApiKey(key)}\n`);
+    await file.writeFile(`${text}\n`);
     await file.sync();
   } finally {
     await file.close();
   }
-  const stored: NewKey = {
-    prefix: key.prefix,
-    secretHash: hashSecret(key.secret),
-    principalId: ADMIN_ID,
-    label: LABEL,
-    scopes: ['*.*'],
-    createdAtMs: deps.clock.nowMs(),
-    expiresAtMs: undefined,
-  };
   return { key: stored, pending };
 }
 

@@ -3,13 +3,17 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { pino } from 'pino';
-import { createIdentity, type Identity, identityMigrations } from '../../src/identity/context.ts';
+import { identityMigrations, recoverAdmin } from '../../src/identity/context.ts';
+import { restored, tombstone } from '../../src/identity/principal/principal.ts';
+import { findPrincipal, savePrincipal } from '../../src/identity/principal/principal-store.ts';
+import type { Principal } from '../../src/rpc/handler.ts';
 import { systemSecrets } from '../../src/secrets.ts';
 import type { Store } from '../../src/store/store.ts';
+import { LOOPBACK } from '../support/calls.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { describeOnStores, type TestDatabase } from '../support/stores.ts';
+import { CONFIG, createIdentityWorld } from './identity-world.ts';
 
-const config = { cacheMs: 60_000, cacheEntriesMax: 100, pollIntervalMs: 1_000 };
 const KEY_LINE = /^hk_live_[0-9a-v]{10}_[A-Za-z0-9_-]{43}\n$/;
 
 /** Resolves once the condition holds; rejects when it does not within 5 s. */
@@ -33,14 +37,25 @@ function listeningLogger() {
   return { logger: pino({ level: 'trace' }, sink), lines };
 }
 
-describeOnStores('bootstrap', (engine) => {
+describeOnStores('identity.B1 bootstrap', (engine) => {
   let database: TestDatabase;
   let store: Store;
   let clock: FakeClock;
   let log: ReturnType<typeof listeningLogger>;
 
-  const open = (on: Store = store, dataDir = database.location.dataDir): Identity =>
-    createIdentity({ config, dataDir, store: on, clock, logger: log.logger, secrets: systemSecrets });
+  const open = (on: Store = store, dataDir = database.location.dataDir) =>
+    createIdentityWorld({ store: on, dataDir, clock, logger: log.logger }).identity;
+  const recover = (on: Store = store, dataDir = database.location.dataDir) =>
+    recoverAdmin({ dataDir, store: on, clock, secrets: systemSecrets });
+  /** Who the key belongs to, or the reason it is refused for. */
+  const verified = async (key: string, identity = open()): Promise<Principal | string> => {
+    try {
+      return await identity.verifier.verify(key, LOOPBACK);
+    } catch (error) {
+      return (error as { readonly reason: string }).reason;
+    }
+  };
+  const isAdmin = expect.objectContaining({ id: 'admin', tier: 'ENTERPRISE' });
   const keyFile = () => join(database.location.dataDir, 'admin.key');
   const readKey = async () => (await readFile(keyFile(), 'utf8')).trimEnd();
   const keyFiles = async () =>
@@ -60,14 +75,15 @@ describeOnStores('bootstrap', (engine) => {
     expect((await stat(keyFile())).mode & 0o777).toBe(0o600);
     expect(await readFile(keyFile(), 'utf8')).toMatch(KEY_LINE);
     expect(await keyFiles()).toEqual(['admin.key']);
-    expect(await identity.verifier.verify(await readKey())).toEqual({ id: 'admin', permissions: ['*.*'] });
+    const admin = await identity.verifier.verify(await readKey(), LOOPBACK);
+    expect(admin).toMatchObject({ id: 'admin', tier: 'ENTERPRISE', credential: { kind: 'API_KEY' } });
+    expect(admin.allows('user.admin')).toBe(true);
   });
 
   test('the key does not expire', async () => {
-    const identity = open();
-    await identity.bootstrap();
+    await open().bootstrap();
     await clock.advance(10 * 365 * 24 * 3_600_000);
-    expect(await identity.verifier.verify(await readKey())).toBeDefined();
+    expect(await verified(await readKey())).toEqual(isAdmin);
   });
 
   test('a second start writes nothing, even when the file was taken away', async () => {
@@ -86,7 +102,7 @@ describeOnStores('bootstrap', (engine) => {
     const results = await Promise.all(identities.map((identity) => identity.bootstrap()));
     expect(results.filter((result) => result.created)).toHaveLength(1);
     expect(await keyFiles()).toEqual(['admin.key']);
-    for (const identity of identities) expect(await identity.verifier.verify(await readKey())).toBeDefined();
+    for (const identity of identities) expect(await verified(await readKey(), identity)).toEqual(isAdmin);
   });
 
   test('of servers with directories of their own only the one that made the key has a file', async () => {
@@ -112,7 +128,7 @@ describeOnStores('bootstrap', (engine) => {
       metadata: { path: keyFile() },
     });
     expect(await readFile(keyFile(), 'utf8')).toBe(foreign);
-    expect(await identity.verifier.verify(foreign.trimEnd())).toBeUndefined();
+    expect(await verified(foreign.trimEnd())).toBe('BAD_TOKEN');
   });
 
   test('a key committed before a crash is named by the next start, a key that never was is not', async () => {
@@ -130,22 +146,40 @@ describeOnStores('bootstrap', (engine) => {
     const identity = open();
     await identity.bootstrap();
     const before = await readKey();
-    expect(await identity.verifier.verify(before)).toBeDefined();
-    expect(await identity.recover()).toBe(keyFile());
+    expect(await verified(before)).toEqual(isAdmin);
+    expect(await recover()).toBe(keyFile());
     const after = await readKey();
     expect(after).not.toBe(before);
     expect((await stat(keyFile())).mode & 0o777).toBe(0o600);
-    expect(await identity.verifier.verify(before)).toBeUndefined();
-    expect(await identity.verifier.verify(after)).toEqual({ id: 'admin', permissions: ['*.*'] });
+    expect(await verified(before)).toBe('TOKEN_REVOKED');
+    expect(await verified(after)).toEqual(isAdmin);
   });
 
   test('recover works on a database that never had an admin, and clears what a crash left', async () => {
     await writeFile(join(database.location.dataDir, 'admin.key.0123456789'), 'half a ke');
-    const identity = open();
-    await identity.recover();
+    await recover();
     expect(await keyFiles()).toEqual(['admin.key']);
-    expect(await identity.verifier.verify(await readKey())).toBeDefined();
-    expect((await identity.bootstrap()).created).toBe(false);
+    expect(await verified(await readKey())).toEqual(isAdmin);
+    expect((await open().bootstrap()).created).toBe(false);
+  });
+
+  test('recover makes an administrator of whatever became of it', async () => {
+    await open().bootstrap();
+    const change = async (
+      change: (admin: NonNullable<Awaited<ReturnType<typeof findPrincipal>>>) => object,
+    ) => {
+      const admin = (await findPrincipal(store, 'admin'))!;
+      await store.transact((tx) => savePrincipal(tx, { ...admin, ...change(admin) }));
+      await recover();
+      const found = await open().verifier.verify(await readKey(), LOOPBACK);
+      expect(found.allows('user.admin')).toBe(true);
+      return (await findPrincipal(store, 'admin'))!;
+    };
+    const { version } = (await findPrincipal(store, 'admin'))!;
+    expect((await change(() => ({ disabled: true }))).version).toBe(version + 1);
+    expect((await change((admin) => tombstone(admin, clock.nowMs()))).deleted).toBe(false);
+    expect((await change(() => ({ roles: ['viewer'] }))).roles).toEqual(['viewer', 'admin']);
+    expect((await change((admin) => restored(admin, ['admin'], 0))).roles).toEqual(['admin']);
   });
 
   test('of two recoveries at once one key remains', async () => {
@@ -153,12 +187,12 @@ describeOnStores('bootstrap', (engine) => {
     const other = await engine.createDatabase();
     try {
       const directories = [database.location.dataDir, other.location.dataDir];
-      await Promise.all(directories.map((directory) => open(store, directory).recover()));
+      await Promise.all(directories.map((directory) => recover(store, directory)));
       const keys = await Promise.all(
         directories.map((directory) => readFile(join(directory, 'admin.key'), 'utf8')),
       );
-      const bearers = await Promise.all(keys.map((key) => open().verifier.verify(key.trimEnd())));
-      expect(bearers.filter((bearer) => bearer !== undefined)).toHaveLength(1);
+      const bearers = await Promise.all(keys.map((key) => verified(key.trimEnd())));
+      expect(bearers).toEqual(expect.arrayContaining([isAdmin, 'TOKEN_REVOKED']));
     } finally {
       await other.dispose();
     }
@@ -169,28 +203,33 @@ describeOnStores('bootstrap', (engine) => {
     await server.bootstrap();
     await server.start();
     const before = await readKey();
-    expect(await server.verifier.verify(before)).toBeDefined();
-    await open(await database.open()).recover();
-    expect(server.verifier.verify(before)).not.toBeInstanceOf(Promise);
-    await clock.advance(1_000);
-    await until(() => server.verifier.verify(before) instanceof Promise);
-    expect(await server.verifier.verify(before)).toBeUndefined();
+    expect(await verified(before, server)).toEqual(isAdmin);
+    await recover(await database.open());
+    expect(await verified(before, server)).toEqual(isAdmin);
+    const refused = async () => (await verified(before, server)) === 'TOKEN_REVOKED';
+    const deadlineMs = performance.now() + 5_000;
+    while (!(await refused())) {
+      expect(performance.now()).toBeLessThan(deadlineMs);
+      await clock.advance(CONFIG.pollIntervalMs);
+    }
     await server.stop();
     expect(clock.pending()).toBe(0);
   });
 
-  test('while the database is away a remembered key still counts, and the log says so', async () => {
+  test('while the database is away a remembered key still counts, for half a minute', async () => {
     const server = open();
     await server.bootstrap();
     await server.start();
     const key = await readKey();
-    await server.verifier.verify(key);
+    await verified(key, server);
     await store.close();
     await clock.advance(1_000);
-    await until(() => log.lines.join('').includes('revocations could not be read'));
-    expect(server.verifier.verify(key)).toEqual({ id: 'admin', permissions: ['*.*'] });
-    await clock.advance(60_000);
-    await expect(server.verifier.verify(key)).rejects.toMatchObject({ reason: 'STORE_DOWN' });
+    await until(() => log.lines.join('').includes('could not be read'));
+    expect(server.verifier.verify(key, LOOPBACK)).toEqual(isAdmin);
+    expect(server.unavailable()).toEqual([]);
+    await clock.advance(CONFIG.staleMs);
+    expect(await verified(key, server)).toBe('REVOCATION_STALE');
+    expect(server.unavailable()).toEqual(['REVOCATION_STALE']);
     await server.stop();
   });
 
@@ -199,9 +238,9 @@ describeOnStores('bootstrap', (engine) => {
     const results: unknown[] = [await identity.bootstrap()];
     await identity.start();
     const keys = [await readKey()];
-    results.push(await identity.recover());
+    results.push(await recover());
     keys.push(await readKey());
-    for (const key of keys) await identity.verifier.verify(key);
+    for (const key of keys) results.push(await verified(key, identity));
     await clock.advance(5_000);
     await identity.stop();
     const told = log.lines.join('') + JSON.stringify(results);

@@ -4,13 +4,14 @@ import fc from 'fast-check';
 import {
   formatApiKey,
   hashSecret,
+  issueKey,
   isUsable,
   KEY_BYTES,
   makeApiKey,
   parseApiKey,
   type StoredKey,
   secretMatches,
-} from '../../../src/identity/access/api-key.ts';
+} from '../../../src/identity/key/api-key.ts';
 import { systemSecrets } from '../../../src/secrets.ts';
 
 const bytes = fc.uint8Array({ minLength: KEY_BYTES, maxLength: KEY_BYTES });
@@ -20,10 +21,14 @@ function storedKey(secret: string, change: Partial<StoredKey> = {}): StoredKey {
     prefix: '0123456789',
     secretHash: hashSecret(secret),
     principalId: 'admin',
+    label: '',
     scopes: ['*.*'],
-    roles: ['admin'],
+    sourceRanges: [],
+    environment: 'live',
+    createdAtMs: 0,
     expiresAtMs: undefined,
     revokedAtMs: undefined,
+    lastUsedAtMs: undefined,
     ...change,
   };
 }
@@ -85,5 +90,20 @@ describe('API keys', () => {
     expect(isUsable(storedKey('x', { expiresAtMs: 100 }), 99)).toBe(true);
     expect(isUsable(storedKey('x', { expiresAtMs: 100 }), 100)).toBe(false);
     expect(isUsable(storedKey('x', { revokedAtMs: 200 }), 100)).toBe(false);
+  });
+
+  test('an issued key is good for who has its text, and nothing that is stored tells it', () => {
+    const terms = { ...storedKey('x'), label: 'ci', expiresAtMs: 500 };
+    const { text, stored } = issueKey(terms, systemSecrets.bytes(KEY_BYTES), 100);
+    const { prefix, secret } = parseApiKey(text)!;
+    expect(stored).toMatchObject({
+      prefix,
+      label: 'ci',
+      scopes: ['*.*'],
+      createdAtMs: 100,
+      expiresAtMs: 500,
+    });
+    expect(secretMatches(secret, stored)).toBe(true);
+    expect(JSON.stringify(stored)).not.toContain(secret);
   });
 });

@@ -17,20 +17,32 @@ export interface ApiKey {
   readonly secret: string;
 }
 
-/** What is stored of a key, together with the roles of its principal. */
+/** What is stored of a key. */
 export interface StoredKey {
   readonly prefix: string;
   /** SHA-256 of the secret's text, 32 bytes. */
   readonly secretHash: Uint8Array;
   readonly principalId: string;
+  /** What the key is for, in its owner's words. */
+  readonly label: string;
   /** What the key was issued for, `<noun>.<verb>`; never more than the principal's roles allow. */
   readonly scopes: readonly string[];
-  /** Roles of the principal now. */
-  readonly roles: readonly string[];
+  /** Addresses it is taken from, as address or CIDR; empty for any. */
+  readonly sourceRanges: readonly string[];
+  readonly environment: KeyEnvironment;
+  readonly createdAtMs: number;
   /** Never when undefined. */
   readonly expiresAtMs: number | undefined;
   readonly revokedAtMs: number | undefined;
+  /** To the minute; undefined for never. */
+  readonly lastUsedAtMs: number | undefined;
 }
+
+/** What is decided about a key when it is made. */
+export type KeyTerms = Pick<
+  StoredKey,
+  'principalId' | 'label' | 'scopes' | 'sourceRanges' | 'environment' | 'expiresAtMs'
+>;
 
 /** Random bytes that one key takes. */
 export const KEY_BYTES = 42;
@@ -41,6 +53,24 @@ const KEY_FORMAT = /^hk_(live|test)_([0-9a-v]{10})_([A-Za-z0-9_-]{43})$/;
 
 /** Stands in for a row that does not exist, so that an unknown prefix costs what a wrong secret costs. */
 const NOBODY = new Uint8Array(32);
+
+/** A new key on these terms: the text for its owner, and what is stored of it. */
+export function issueKey(
+  terms: KeyTerms,
+  bytes: Uint8Array,
+  nowMs: number,
+): { readonly text: string; readonly stored: StoredKey } {
+  const key = makeApiKey(terms.environment, bytes);
+  const stored = {
+    ...terms,
+    prefix: key.prefix,
+    secretHash: hashSecret(key.secret),
+    createdAtMs: nowMs,
+    revokedAtMs: undefined,
+    lastUsedAtMs: undefined,
+  };
+  return { text: formatApiKey(key), stored };
+}
 
 /** Makes a key from `KEY_BYTES` unpredictable bytes. */
 export function makeApiKey(environment: KeyEnvironment, bytes: Uint8Array): ApiKey {
