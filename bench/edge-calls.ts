@@ -8,7 +8,6 @@ import {
   type GetMapResponseSchema,
 } from '../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 
-export const BENCH_TOKEN = 'hk_live_benchmarks_0000000000000000000000000000000000000000000';
 export const GET_MAP_PATH = '/homeostat.energy.v1.EnergyService/GetMap';
 export const HEALTH_PATH = '/grpc.health.v1.Health/Check';
 
@@ -23,11 +22,12 @@ export const getMapRequest: Uint8Array = toBinary(
   create(GetMapRequestSchema, { stream: { domain: 'plant-7', cluster: 'press-line' }, level: 1 }),
 );
 
-export const rpcHeaders = {
-  'content-type': 'application/grpc',
-  te: 'trailers',
-  authorization: `Bearer ${BENCH_TOKEN}`,
-};
+export const rpcHeaders = { 'content-type': 'application/grpc', te: 'trailers' };
+
+/** The headers of calls with credentials. */
+export function callHeaders(token: string): Record<string, string> {
+  return { ...rpcHeaders, authorization: `Bearer ${token}` };
+}
 
 /** A message with gRPC's five bytes before it. */
 export function framed(message: Uint8Array): Buffer {

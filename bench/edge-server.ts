@@ -1,23 +1,29 @@
 /**
- * One side of P3, P4 or P5 as a process. `edge` and `http` are the product's edges with a handler that answers the same
- * map each time; `bare-rpc`, `bare-health` and `bare-http` are the least that answers the same bytes. Prints its
+ * One side of P3, P4 or P5 as a process. `edge` (`edge-server edge key|jwt <token file>`) and `http` are the product's
+ * edges, with its identity and a handler that answers the same map each time; `bare-rpc`, `bare-health` and `bare-http` are the least that answers the same bytes. Prints its
  * address and serves until it is ended.
  */
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type handleUnaryCall, Server, ServerCredentials } from '@grpc/grpc-js';
+import { createClient, openChannel } from '../src/client/client.ts';
 import { systemClock } from '../src/clock.ts';
 import {
   EnergyService,
   GetMapRequestSchema,
   GetMapResponseSchema,
 } from '../src/gen/homeostat/energy/v1/energy_service_pb.ts';
+import { AuthService } from '../src/gen/homeostat/identity/v1/auth_service_pb.ts';
 import { createHttpServer } from '../src/http/serve.ts';
 import { createLogger, createMetrics } from '../src/observability.ts';
+import { createRandom } from '../src/random.ts';
 import type { ServiceBinding } from '../src/rpc/handler.ts';
+import { watchLoad } from '../src/rpc/load-signals.ts';
 import { createRpcServer, type RpcConfig } from '../src/rpc/serve.ts';
-import { BENCH_TOKEN, GET_MAP_PATH, HEALTH_PATH, mapReply } from './edge-calls.ts';
+import { GET_MAP_PATH, HEALTH_PATH, mapReply } from './edge-calls.ts';
+import { openIdentity } from './edge-identity.ts';
 
 const config: RpcConfig = {
   address: '127.0.0.1:0',
@@ -39,6 +45,10 @@ const config: RpcConfig = {
   connectionsMax: 1_000,
   connectionsPerAddressMax: 100,
   firstByteMs: 5_000,
+  resetsMax: 500,
+  // The whole load is one caller's: its bucket is charged by every call and must not be what ends the measurement.
+  tokensPerMinute: { FREE: 1e9, PRO: 1e9, ENTERPRISE: 1e9 },
+  bucketsMax: 100_000,
 };
 
 function energyBinding(): ServiceBinding {
@@ -47,35 +57,53 @@ function energyBinding(): ServiceBinding {
   return { service: EnergyService, handlers };
 }
 
-function createProduct() {
-  const principal = { id: 'bench', permissions: ['telemetry.write', 'energy.read'] };
+async function createProduct() {
   const metrics = createMetrics();
-  const logger = createLogger('info');
+  const logger = createLogger('warn');
+  const { identity, apiKey } = await openIdentity(logger, metrics);
   const rpc = createRpcServer({
     config,
     clock: systemClock,
     logger,
     metrics,
-    bindings: [energyBinding()],
-    verifier: { verify: (token) => (token === BENCH_TOKEN ? principal : undefined) },
+    bindings: [energyBinding(), ...identity.services],
+    verifier: identity.verifier,
+    audit: identity.audit,
+    load: watchLoad(() => []),
+    random: createRandom(1),
     createRequestId: () => 'bench',
     unavailable: () => [],
   });
   const http = createHttpServer({
-    config: { address: '127.0.0.1:0' },
+    config: { address: '127.0.0.1:0', corsOrigins: [] },
     clock: systemClock,
     logger,
     metrics,
     health: rpc.health,
   });
-  return { rpc, http };
+  return { rpc, http, apiKey };
 }
 
-async function startProduct(edge: 'rpc' | 'http'): Promise<string> {
-  const { rpc, http } = createProduct();
-  const address = await (edge === 'rpc' ? rpc : http).start();
+async function startHttp(): Promise<string> {
+  const { rpc, http } = await createProduct();
   rpc.markServing();
+  return http.start();
+}
+
+/** Writes the credentials that callers are to use into the file that is named: an API key, or an access token. */
+async function startEdge(credentials: string | undefined, tokenFile: string | undefined): Promise<string> {
+  const { rpc, apiKey } = await createProduct();
+  const address = await rpc.start();
+  rpc.markServing();
+  if (tokenFile) writeFileSync(tokenFile, credentials === 'jwt' ? await issueToken(address, apiKey) : apiKey);
   return address;
+}
+
+async function issueToken(address: string, apiKey: string): Promise<string> {
+  const channel = openChannel({ address, token: apiKey });
+  const { accessToken } = await createClient(AuthService, channel).issueToken({ idempotencyKey: 'bench' });
+  channel.close();
+  return accessToken;
 }
 
 /** grpc-js as it comes, decoding the request and encoding the reply. */
@@ -135,8 +163,8 @@ function startBareHttp(): Promise<string> {
 }
 
 const sides: Readonly<Record<string, () => Promise<string>>> = {
-  edge: () => startProduct('rpc'),
-  http: () => startProduct('http'),
+  edge: () => startEdge(process.argv[3], process.argv[4]),
+  http: startHttp,
   'bare-rpc': startBareRpc,
   'bare-health': startBareHealth,
   'bare-http': startBareHttp,

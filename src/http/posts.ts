@@ -8,10 +8,12 @@ import type { Clock } from '../clock.ts';
 import type { AppError, ErrorKind } from '../errors.ts';
 import { StatusSchema } from '../gen/google/rpc/status_pb.ts';
 import type { Logger, Metrics } from '../observability.ts';
-import { edgeError } from '../rpc/errors.ts';
-import type { Gate } from '../rpc/gate.ts';
-import { type Policy, policyOf } from '../rpc/policy.ts';
+import { edgeError, identityError } from '../rpc/errors.ts';
+import type { Gate, Visit } from '../rpc/gate.ts';
+import { type Treatment, treatmentOf } from '../rpc/method.ts';
+import { criticalityName } from '../rpc/policy.ts';
 import { detailTypes, toAppError, toStatusMessage } from '../rpc/status.ts';
+import { peerOfSocket } from '../rpc/transport.ts';
 import { dropBody, readBody } from './body.ts';
 import { type BodyFormat, formatOf, jsonFormat } from './format.ts';
 import type { HttpRoute } from './route.ts';
@@ -28,6 +30,8 @@ export interface PostsDeps {
   readonly gate: Gate;
   /** Bytes a body may have, as sent and unpacked. */
   readonly bodyBytesMax: number;
+  /** Whether a client must have shown a certificate. */
+  readonly certificateRequired: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -43,23 +47,34 @@ export interface Posts {
 }
 
 interface Endpoint extends HttpRoute {
-  readonly policy: Policy;
+  readonly treatment: Treatment;
 }
 
 export function createPosts(deps: PostsDeps): Posts {
   const { gate, bodyBytesMax, clock, logger } = deps;
   const endpoints = new Map<string, Endpoint>(
-    deps.routes.map((route) => [route.path, { ...route, policy: policyOf(route.method) }]),
+    deps.routes.map((route) => [route.path, { ...route, treatment: treatmentOf(route.method) }]),
   );
   const running = new Set<Promise<void>>();
   const counts = countPosts(deps.metrics);
 
-  const handle = async (endpoint: Endpoint, request: IncomingMessage, signal: AbortSignal) => {
+  const admit = (endpoint: Endpoint, request: IncomingMessage): Promise<Visit> => {
+    const { treatment } = endpoint;
     if (running.size >= POSTS_MAX)
-      throw edgeError('OVERLOADED', { limit: POSTS_MAX }, { retryAfterMs: RETRY_MS });
-    const { authorization, 'content-type': contentType, 'content-length': length } = request.headers;
-    await gate.admit(endpoint.policy, authorization, Number(length ?? 0));
-    const format = formatOf(contentType);
+      throw edgeError(
+        'OVERLOADED',
+        { cause: 'POSTS', criticality: criticalityName(treatment.policy.criticality) },
+        { retryAfterMs: RETRY_MS },
+      );
+    const { authorization, 'content-length': length, 'homeostat-criticality': said } = request.headers;
+    const peer = peerOfSocket(request.socket);
+    if (deps.certificateRequired && !peer.certificate) throw identityError('CERTIFICATE_MISMATCH', {});
+    const criticality = typeof said === 'string' ? said : undefined;
+    return gate.admit(treatment, { authorization, criticality, peer }, Number(length ?? 0));
+  };
+
+  const handle = async (endpoint: Endpoint, request: IncomingMessage, signal: AbortSignal) => {
+    const format = formatOf(request.headers['content-type']);
     if (format === undefined)
       throw edgeError('BODY_TYPE_UNKNOWN', {
         header: 'content-type',
@@ -70,20 +85,29 @@ export function createPosts(deps: PostsDeps): Posts {
     return format.write(endpoint.method.output, reply);
   };
 
+  const refused = (endpoint: Endpoint, thrown: unknown): AppError => {
+    const requestId = deps.createRequestId();
+    const error = toAppError(thrown, () => requestId);
+    const fields = { request: requestId, path: endpoint.path, domain: error.domain, reason: error.reason };
+    if (error.kind === 'INTERNAL') logger.error({ ...fields, err: error.cause ?? error }, 'post failed');
+    else logger.info({ ...fields, text: error.message }, 'post refused');
+    return error;
+  };
+
   const answer = async (endpoint: Endpoint, request: IncomingMessage, response: ServerResponse) => {
     const format = formatOf(request.headers['content-type']) ?? jsonFormat;
     const gone = new AbortController();
     response.once('close', () => gone.abort(edgeError('CANCELLED', {})));
+    let visit: Visit | undefined;
     let sent: Promise<void>;
     try {
+      visit = await admit(endpoint, request);
       const reply = await handle(endpoint, request, gone.signal);
+      visit.leave(undefined);
       sent = send(response, 200, format, reply);
     } catch (thrown) {
-      const requestId = deps.createRequestId();
-      const error = toAppError(thrown, () => requestId);
-      const fields = { request: requestId, path: endpoint.path, domain: error.domain, reason: error.reason };
-      if (error.kind === 'INTERNAL') logger.error({ ...fields, err: error.cause ?? error }, 'post failed');
-      else logger.info({ ...fields, text: error.message }, 'post refused');
+      const error = refused(endpoint, thrown);
+      visit?.leave(error);
       sent = refuse(response, format, error);
     }
     counts.add(endpoint.path, response.headersSent ? response.statusCode : STATUS_BY_KIND.CANCELLED);

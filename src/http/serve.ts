@@ -3,16 +3,21 @@
  * `/metrics`, by GET and HEAD, without bodies and without credentials, since they tell nothing about data; and by POST
  * what `posts.ts` takes, with the credentials of gRPC. It listens on loopback unless configured otherwise.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type Clock, delay, type Timer } from '../clock.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { HealthView } from '../rpc/health.ts';
 import { listen } from '../rpc/listen.ts';
+import { isTrusted, type Tls } from '../rpc/tls.ts';
+import { createCrossOrigin } from './cross-origin.ts';
 import { BODY_MS, type Posts } from './posts.ts';
 
 export interface HttpConfig {
   /** `host:port`; port 0 takes a free one. Default 127.0.0.1:8080. */
   readonly address: string;
+  /** Origins whose pages may read the answers; default none. */
+  readonly corsOrigins: readonly string[];
 }
 
 export interface HttpServerDeps {
@@ -23,6 +28,11 @@ export interface HttpServerDeps {
   readonly health: HealthView;
   /** None: nothing is taken by POST. */
   readonly posts?: Posts;
+  /**
+   * Certificates; none: plaintext. A client may do without one of its own even where gRPC requires it, since probes and
+   * scrapers have none; posts ask for it by themselves.
+   */
+  readonly tls?: Tls;
 }
 
 export interface HttpServer {
@@ -78,11 +88,15 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   ]);
 
   const paths = [...answers.keys(), ...(posts?.paths ?? [])];
+  const crossOrigin = createCrossOrigin(config.corsOrigins);
 
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const path = pathOf(request.url!);
     const answer = answers.get(path);
-    if (!answer && posts?.paths.includes(path)) return posts.take(path, request, response);
+    const isPost = !answer && (posts?.paths.includes(path) ?? false);
+    crossOrigin.mark(request, response);
+    if ((answer || isPost) && crossOrigin.preflight(request, response, isPost ? 'POST' : 'GET, HEAD')) return;
+    if (isPost) return posts!.take(path, request, response);
     if (hasBody(request)) {
       response.setHeader('connection', 'close'); // What it sends is not read.
       return reply(response, 413, PLAIN, 'no such request has a body\n');
@@ -99,16 +113,7 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
       else response.destroy();
     });
   };
-  const server = createServer(
-    {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      headersTimeout: HEAD_MS,
-      requestTimeout: HEAD_MS + BODY_MS,
-      connectionsCheckingInterval: CHECK_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-    },
-    onRequest,
-  );
+  const server = createListener(deps.tls, onRequest);
   return {
     async start() {
       const address = await listen(server, config.address, 'HTTP', 'HOMEOSTAT_HTTP_ADDRESS');
@@ -133,6 +138,27 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
       await closed;
     },
   };
+}
+
+function createListener(
+  tls: Tls | undefined,
+  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const options = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: HEAD_MS,
+    requestTimeout: HEAD_MS + BODY_MS,
+    connectionsCheckingInterval: CHECK_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  };
+  if (!tls) return createServer(options, onRequest);
+  const certificates = tls.serverOptions(tls.mtls === 'off' ? 'off' : 'optional');
+  const server = createTlsServer({ ...options, ...certificates, handshakeTimeout: HEAD_MS }, onRequest);
+  server.prependListener('secureConnection', (socket) => {
+    if (!isTrusted(socket)) socket.destroy();
+  });
+  tls.follow(server);
+  return server;
 }
 
 const PLAIN = 'text/plain; charset=utf-8';

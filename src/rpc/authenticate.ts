@@ -1,39 +1,43 @@
 /**
- * Who calls: `authorization: Bearer <token>`, where the token is an API key or an access token. What a token is worth
- * is identity's to say, behind the port `CredentialVerifier`.
+ * Who calls: `authorization: Bearer <token>`, where the token is an API key or an access token, or the certificate of
+ * the connection, or both. What they are worth is identity's to say, behind the port `CredentialVerifier`.
  */
 import { identityError } from './errors.ts';
-import type { Principal } from './handler.ts';
+import type { Peer, Principal } from './handler.ts';
 
 export interface CredentialVerifier {
   /**
-   * Says who a token belongs to; undefined for an unknown one. Answers at once where it can: each call asks. May throw
-   * an AppError that says more.
+   * Says who a caller is. `token` is undefined where none was sent; then the peer has a certificate. Answers at once
+   * where it can: each call asks. Throws or rejects with BAD_TOKEN, TOKEN_EXPIRED, TOKEN_REVOKED, CERTIFICATE_MISMATCH
+   * or REVOCATION_STALE of identity.
    */
-  verify(token: string): Principal | undefined | Promise<Principal | undefined>;
+  verify(token: string | undefined, peer: Peer): Principal | Promise<Principal>;
 }
 
 /** The caller of public methods. */
-export const NOBODY: Principal = { id: '', permissions: [] };
+export const NOBODY: Principal = {
+  id: '',
+  tier: 'FREE',
+  credential: { kind: 'NONE', id: '', familyId: '' },
+  allows: () => false,
+};
 
 const SCHEME = /^Bearer +([!-~]+) *$/i;
 
 /**
- * The principal of a request whose `authorization` is `header`. Throws MISSING_CREDENTIALS or BAD_TOKEN; rejects with
- * BAD_TOKEN where the verifier answers later.
+ * The principal of a request whose `authorization` is `header`. Throws MISSING_CREDENTIALS or BAD_TOKEN, and what the
+ * verifier throws.
  */
 export function authenticate(
   verifier: CredentialVerifier,
   header: string | Uint8Array | undefined,
+  peer: Peer,
 ): Principal | Promise<Principal> {
-  if (typeof header !== 'string' || header === '') throw identityError('MISSING_CREDENTIALS', {});
+  if (typeof header !== 'string' || header === '') {
+    if (peer.certificate === undefined) throw identityError('MISSING_CREDENTIALS', {});
+    return verifier.verify(undefined, peer);
+  }
   const token = SCHEME.exec(header)?.[1];
   if (token === undefined) throw identityError('BAD_TOKEN', {});
-  const found = verifier.verify(token);
-  return found instanceof Promise ? found.then(known) : known(found);
-}
-
-function known(principal: Principal | undefined): Principal {
-  if (!principal) throw identityError('BAD_TOKEN', {});
-  return principal;
+  return verifier.verify(token, peer);
 }

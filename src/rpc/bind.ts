@@ -34,8 +34,10 @@ export function bindService(edge: Edge, binding: ServiceBinding, codec?: Codec):
     const method = createMethod(
       desc,
       handler as Method['handler'],
-      undecoded ? { ...contract, read: bytesCodec.read } : contract,
+      undecoded ? { ...bytesCodec, write: contract.write } : contract,
     );
+    if (undecoded && method.cost.needsRequest)
+      throw new Error(`${method.path} decodes by itself, so its cost cannot grow with what it decodes`);
     definition[desc.name] = definitionOf(binding.service, desc);
     implementation[desc.name] = serve(edge, method);
     methods.push(method);

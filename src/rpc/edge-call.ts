@@ -3,16 +3,22 @@
  * edge (`stop`: deadline, client cancel, slow reader, shutdown). What its handler does afterwards goes nowhere. The
  * AbortSignal, the request id and the listener for cancellation are made only when somebody asks for the signal.
  */
+import { hash } from 'node:crypto';
 import { Metadata, type ServerUnaryCall, status } from '@grpc/grpc-js';
 import { AppError, describeError } from '../errors.ts';
 import { Audit } from '../gen/homeostat/options/v1/method_pb.ts';
+import type { Tx } from '../store/store.ts';
+import type { Caller } from './admission.ts';
+import { type AuditRecord, isSummed } from './audit.ts';
 import { NOBODY } from './authenticate.ts';
 import { countDuration } from './call-counts.ts';
 import type { Edge } from './edge.ts';
 import { edgeError } from './errors.ts';
-import type { Call, Principal } from './handler.ts';
+import { isHealth } from './gate.ts';
+import type { Call, Peer, Principal } from './handler.ts';
 import type { Method } from './method.ts';
 import { type CallStatus, toAppError, toStatus } from './status.ts';
+import { peerOf } from './transport.ts';
 
 /** What grpc-js's four kinds of call have in common. */
 export type Surface = Pick<
@@ -28,11 +34,13 @@ const TIMER_SLACK_MS = 2;
 /** Faults of the server, as opposed to refusals. */
 const FAULTS: ReadonlySet<status> = new Set([status.INTERNAL, status.DATA_LOSS, status.UNKNOWN]);
 
-export class EdgeCall implements Call {
+export class EdgeCall implements Call, Caller {
   readonly method: Method;
   principal: Principal = NOBODY;
   /** Whether the call has its status. */
   settled = false;
+  /** Whether admission counts it as in flight. */
+  admitted = false;
   /** Bytes handed to the transport that the client has not taken. */
   unsentBytes = 0;
   /** Called once the call has its status, where somebody waits for the client to read. */
@@ -50,6 +58,8 @@ export class EdgeCall implements Call {
   private writeExpiresMs = Number.POSITIVE_INFINITY;
   private onAbort: (() => void)[] | undefined;
   private id: string | undefined;
+  /** Whether the call has its entry of the audit trail, or needs none of its own. */
+  private audited: boolean;
 
   /** `reject` ends the call on the wire with a status other than OK. */
   constructor(edge: Edge, method: Method, surface: Surface, reject: (status: CallStatus) => void) {
@@ -62,7 +72,40 @@ export class EdgeCall implements Call {
     // A deadline the client brings is kept by grpc-js; here it is only bounded.
     const patienceMs = surface.getDeadline() === Number.POSITIVE_INFINITY ? deadlineMs : deadlineMaxMs;
     this.expiresMs = method.kind === 'unary' ? this.startedMs + patienceMs : Number.POSITIVE_INFINITY;
+    this.audited = method.policy.audit !== Audit.REQUIRED;
     edge.opened(this);
+  }
+
+  get peer(): Peer {
+    return peerOf(this.surface);
+  }
+
+  /** Metadata of the request; the first value of a name in lower case, where that is text. */
+  header(name: string): string | undefined {
+    const value = this.surface.metadata.get(name)[0];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  criticality(): string | undefined {
+    return this.header('homeostat-criticality');
+  }
+
+  identity(): string {
+    return this.header('authorization') ?? this.peer.address;
+  }
+
+  async audit(tx: Tx, resource: string): Promise<void> {
+    await this.edge.audit.record(tx, this.auditRecord(resource));
+    tx.afterCommit(() => {
+      this.audited = true;
+    });
+  }
+
+  /** Commits the entry a REQUIRED call must have before its reply; undefined where there is nothing to do. */
+  ensureAudited(): Promise<void> | undefined {
+    if (this.audited) return undefined;
+    this.audited = true;
+    return this.edge.audit.commit(this.auditRecord(''));
   }
 
   get requestId(): string {
@@ -71,8 +114,8 @@ export class EdgeCall implements Call {
   }
 
   get traceparent(): string | undefined {
-    const given = this.surface.metadata.get('traceparent')[0];
-    return typeof given === 'string' && TRACEPARENT.test(given) ? given : undefined;
+    const given = this.header('traceparent');
+    return given !== undefined && TRACEPARENT.test(given) ? given : undefined;
   }
 
   get signal(): AbortSignal {
@@ -188,10 +231,29 @@ export class EdgeCall implements Call {
     const durationMs = edge.clock.monotonicMs() - this.startedMs;
     method.counts.byCode[code]!++;
     if (method.kind === 'unary') countDuration(method.counts, durationMs);
-    edge.closed(this, error);
+    const carriedOut = (code === status.OK || code === status.DEADLINE_EXCEEDED) && !isHealth(method.policy);
+    edge.closed(this, error, durationMs, carriedOut);
+    if (isSummed(method.policy, status[code]))
+      edge.audit.count(this.auditedCall(status[code], error?.reason ?? ''));
     this.onSettled?.();
     const isSlow = method.kind === 'unary' && durationMs > edge.limits.slowMs;
     if (error || isSlow || method.policy.audit === Audit.REQUIRED) this.log(code, durationMs, error);
+  }
+
+  private auditRecord(resource: string): AuditRecord {
+    const isDigested = 'request' in this.surface && !this.method.holdsSecret;
+    const request = isDigested ? (this.surface.request as Buffer) : undefined;
+    return {
+      ...this.auditedCall('OK', ''),
+      resource,
+      requestDigest: request ? new Uint8Array(hash('sha256', request, 'buffer')) : new Uint8Array(),
+      requestId: this.requestId,
+    };
+  }
+
+  private auditedCall(code: string, reason: string) {
+    const method = this.method.path.slice(1);
+    return { principal: this.principal.id, method, code, reason, peer: this.peer.address };
   }
 
   private log(code: status, durationMs: number, error: AppError | undefined): void {

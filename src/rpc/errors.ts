@@ -1,6 +1,6 @@
 /**
  * The reasons any call may meet, whatever its service: those of the edge itself (domain `homeostat.edge`) and those of
- * credentials and permissions (domain `homeostat.identity`). Keys equal the ErrorReason enums of both contracts.
+ * credentials, permissions, rates and audit (domain `homeostat.identity`), which identity's services raise as well.
  */
 import { defineErrors, reason } from '../errors.ts';
 
@@ -15,7 +15,11 @@ export const edgeError = defineErrors('homeostat.edge', {
   STORE_READ_ONLY: reason('UNAVAILABLE', [], () => 'the database takes no writes'),
   STORAGE_FULL: reason('RESOURCE_EXHAUSTED', [], () => 'the disk is full'),
   BROKER_DOWN: reason('UNAVAILABLE', [], () => 'the broker does not answer'),
-  OVERLOADED: reason('RESOURCE_EXHAUSTED', ['limit'], (m) => `more than ${m.limit} at once`),
+  OVERLOADED: reason(
+    'RESOURCE_EXHAUSTED',
+    ['cause', 'criticality'],
+    (m) => `the server is overloaded (${m.cause}); calls of criticality ${m.criticality} are refused`,
+  ),
   SLOW_READER: reason(
     'RESOURCE_EXHAUSTED',
     ['unsent_bytes'],
@@ -50,5 +54,27 @@ export const identityError = defineErrors('homeostat.identity', {
     () => 'the call carries no credentials; send metadata "authorization: Bearer <key>"',
   ),
   BAD_TOKEN: reason('UNAUTHENTICATED', [], () => 'the credentials are not known here'),
+  TOKEN_EXPIRED: reason('UNAUTHENTICATED', [], () => 'the credentials have expired'),
+  TOKEN_REVOKED: reason('UNAUTHENTICATED', [], () => 'the credentials were revoked'),
+  CERTIFICATE_MISMATCH: reason(
+    'UNAUTHENTICATED',
+    [],
+    () => 'the client certificate is not the one these credentials go with',
+  ),
+  REVOCATION_STALE: reason(
+    'UNAVAILABLE',
+    [],
+    () => 'whether credentials were revoked elsewhere is not known at the moment',
+  ),
   NO_PERMISSION: reason('PERMISSION_DENIED', ['permission'], (m) => `this needs permission ${m.permission}`),
+  RATE_LIMITED: reason(
+    'RESOURCE_EXHAUSTED',
+    ['tier', 'cost'],
+    (m) => `the call costs ${m.cost} tokens, more than tier ${m.tier} has left`,
+  ),
+  AUDIT_UNAVAILABLE: reason(
+    'UNAVAILABLE',
+    [],
+    () => 'the audit trail cannot be written, and this call needs it',
+  ),
 });

@@ -12,21 +12,58 @@ import type {
   MessageInitShape,
   MessageShape,
 } from '@bufbuild/protobuf';
+import type { Tx } from '../store/store.ts';
 
-/** Who calls. */
+/** How many tokens per minute a principal has. */
+export type RateTier = 'FREE' | 'PRO' | 'ENTERPRISE';
+
+/** Who calls; shared by all calls with the same credentials, and never changed. */
 export interface Principal {
+  /** Empty for the caller of a public method. */
   readonly id: string;
-  readonly permissions: readonly string[];
+  readonly tier: RateTier;
+  /** What it called with. */
+  readonly credential: {
+    readonly kind: 'NONE' | 'TOKEN' | 'API_KEY' | 'CERTIFICATE';
+    /** Id of the token or key; empty for the others. */
+    readonly id: string;
+    /** The login the token descends from; empty for none. */
+    readonly familyId: string;
+  };
+  /** Whether its roles and the scopes of its credentials allow `<noun>.<verb>`. Cost: a look into a map. */
+  allows(permission: string): boolean;
+}
+
+/** The other end of a connection. */
+export interface Peer {
+  /** IP address, without port. */
+  readonly address: string;
+  /** The client's certificate, verified; undefined where it has shown none. */
+  readonly certificate: ClientCertificate | undefined;
+}
+
+export interface ClientCertificate {
+  /** URIs of the subject's alternative names. */
+  readonly uris: readonly string[];
+  /** SHA-256 of the certificate in base64url: `x5t#S256` of RFC 8705. */
+  readonly sha256: string;
 }
 
 /** One call, as its handler sees it. */
 export interface Call {
   readonly principal: Principal;
+  readonly peer: Peer;
   readonly requestId: string;
   /** Aborts on deadline, client cancel and shutdown. Made on first use: ask for it only where it is needed. */
   readonly signal: AbortSignal;
   /** W3C trace context of the caller, where there is one. */
   readonly traceparent: string | undefined;
+  /**
+   * Writes the call's entry of the audit trail in the command's transaction, as answered OK; `resource` names what it was
+   * about. Commands of methods with audit REQUIRED do this (`runCommand` does it for them), so that there is never one
+   * without the other. What a handler leaves out the edge commits on its own before the reply.
+   */
+  audit(tx: Tx, resource: string): Promise<void>;
 }
 
 type Unary<I extends DescMessage, O extends DescMessage> = (
@@ -68,6 +105,8 @@ export interface ServiceBinding {
    * must be cheap and touch neither disk nor network.
    */
   readonly unavailable?: () => readonly string[];
+  /** What the service does without while it serves (`NO_AXIOMS`); as cheap as `unavailable`. */
+  readonly degraded?: () => readonly string[];
   /**
    * Streaming methods, by local name, whose handler checks each request against the field rules by itself
    * (`compileRules` of `validate.ts`), because a broken one is answered and does not end the call.

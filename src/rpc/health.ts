@@ -21,7 +21,7 @@ import type { ServiceBinding } from './handler.ts';
 export interface ServiceHealth {
   readonly service: string;
   readonly serving: boolean;
-  /** Why it does not serve; empty while it does. */
+  /** Why it does not serve, or what it does without while it serves. */
   readonly reasons: readonly string[];
 }
 
@@ -54,6 +54,8 @@ export interface HealthDeps {
   readonly always: readonly string[];
   /** Why the whole server cannot serve (`STORE_DOWN`); as cheap as a binding's `unavailable`. */
   readonly unavailable: () => readonly string[];
+  /** What the whole server does without while it serves. */
+  readonly degraded: () => readonly string[];
 }
 
 const REFRESH_MS = 100;
@@ -75,28 +77,30 @@ export function createHealth(deps: HealthDeps): HealthState {
   let refreshedMs = clock.monotonicMs();
   let timer: Timer | undefined;
 
-  const put = (service: string, given: readonly string[]): boolean => {
-    const reasons = phase === 'SERVING' ? given : [phase];
+  const put = (service: string, faults: readonly string[], degraded: readonly string[]): boolean => {
+    const serving = phase === 'SERVING' && faults.length === 0;
+    const reasons = phase === 'SERVING' ? [...faults, ...degraded] : [phase];
     const before = entries.get(service);
-    if (before && sameText(before.reasons, reasons)) return false;
-    const serving = reasons.length === 0;
-    const entry = { service, serving, reasons: [...reasons], reply: serving ? SERVING : NOT_SERVING };
+    if (before?.serving === serving && sameText(before.reasons, reasons)) return false;
+    const entry = { service, serving, reasons, reply: serving ? SERVING : NOT_SERVING };
     entries.set(service, entry);
     byRequest.set(encodeRequest(service), entry);
     return true;
   };
   const refresh = () => {
-    let changed = put('', ask(deps.unavailable, ''));
-    for (const name of deps.always) changed = put(name, []) || changed;
-    for (const { service, unavailable } of deps.bindings)
-      changed = put(service.typeName, unavailable ? ask(unavailable, service.typeName) : []) || changed;
+    let changed = put('', ask(deps.unavailable, ''), ask(deps.degraded, ''));
+    for (const name of deps.always) changed = put(name, [], []) || changed;
+    for (const { service, unavailable, degraded } of deps.bindings) {
+      const { typeName } = service;
+      changed = put(typeName, ask(unavailable, typeName), ask(degraded, typeName)) || changed;
+    }
     refreshedMs = clock.monotonicMs();
     if (changed) for (const wake of watchers) wake();
   };
   /** Reasons given by a context; one that throws has faulted. */
-  const ask = (unavailable: () => readonly string[], service: string): readonly string[] => {
+  const ask = (reasons: (() => readonly string[]) | undefined, service: string): readonly string[] => {
     try {
-      return unavailable();
+      return reasons?.() ?? [];
     } catch (err) {
       logger.error({ service, err }, 'health cannot be read');
       return ['FAULTED'];
@@ -111,7 +115,7 @@ export function createHealth(deps: HealthDeps): HealthState {
       call.sendHeader(REASON_HEADER, 'STALE');
       return NOT_SERVING;
     }
-    if (!entry.serving) call.sendHeader(REASON_HEADER, entry.reasons.join(','));
+    if (entry.reasons.length > 0) call.sendHeader(REASON_HEADER, entry.reasons.join(','));
     return entry.reply;
   };
   async function* watch(request: Buffer, call: EdgeCall): AsyncGenerator<Buffer> {

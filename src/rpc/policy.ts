@@ -8,17 +8,15 @@ import {
   type Cost,
   CostSchema,
   Criticality,
+  CriticalitySchema,
   type MethodPolicy,
   policy as policyOption,
 } from '../gen/homeostat/options/v1/method_pb.ts';
-import { grantsOf } from './authorize.ts';
 import { standardMethods } from './standard-methods.ts';
 
 export interface Policy {
   /** `<noun>.<verb>`; empty for a public method. */
   readonly permission: string;
-  /** Every granted permission that allows the call. */
-  readonly grants: ReadonlySet<string>;
   /** Needs no credentials. */
   readonly public: boolean;
   /** Tokens a call takes: max(base, ceil(units / per)). */
@@ -35,7 +33,7 @@ export function policyOf(method: DescMethod): Policy {
   const standard = standardMethods.get(path);
   if (standard !== undefined) {
     const { permission } = standard;
-    return { ...standard, grants: grantsOf(permission), public: permission === '', cost: ONE_TOKEN };
+    return { ...standard, public: permission === '', cost: ONE_TOKEN };
   }
   if (!hasOption(method, policyOption)) throw new Error(`${path} has no policy`);
   const declared = getOption(method, policyOption);
@@ -43,12 +41,16 @@ export function policyOf(method: DescMethod): Policy {
   if (fault) throw new Error(`${path} ${fault}`);
   return {
     permission: declared.permission,
-    grants: grantsOf(declared.permission),
     public: declared.public,
     cost: declared.cost!,
     audit: declared.audit,
     criticality: declared.criticality,
   };
+}
+
+/** A criticality as refusals name it: `HIGH`. */
+export function criticalityName(criticality: Criticality): string {
+  return CriticalitySchema.value[criticality]!.localName;
 }
 
 /** What a declared policy lacks; undefined for a complete one. */

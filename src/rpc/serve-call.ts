@@ -47,11 +47,13 @@ async function answerOnce(
 ): Promise<void> {
   const call = new EdgeCall(edge, method, surface, respond);
   try {
-    const entering = edge.enter(call, surface.metadata, requestBytes(surface));
+    const entering = edge.enter(call);
     if (entering) await entering;
     if (call.settled) return;
-    const answer = (method.handler as Handler)(requestOf(call, surface), call);
+    const answer = (method.handler as Handler)(requestOf(edge, call, surface), call);
     const reply = method.write(answer instanceof Promise ? await answer : answer);
+    const auditing = call.ensureAudited();
+    if (auditing) await auditing;
     if (call.finish()) respond(null, reply);
   } catch (thrown) {
     call.fail(thrown);
@@ -67,15 +69,21 @@ async function answerMany(edge: Edge, method: Method, surface: Streaming): Promi
   });
   try {
     call.watchCancel();
-    const entering = edge.enter(call, surface.metadata, requestBytes(surface));
+    const entering = edge.enter(call);
     if (entering) await entering;
     if (call.settled) return;
-    const replies = (method.handler as Handler)(requestOf(call, surface), call) as AsyncIterable<unknown>;
+    const replies = (method.handler as Handler)(
+      requestOf(edge, call, surface),
+      call,
+    ) as AsyncIterable<unknown>;
     for await (const reply of replies) {
       if (call.settled) return;
+      const auditing = call.ensureAudited();
+      if (auditing) await auditing;
       await send(call, surface, method.write(reply));
       if (call.settled) return;
     }
+    await call.ensureAudited();
     if (call.finish()) surface.end();
   } catch (thrown) {
     call.fail(thrown);
@@ -94,12 +102,9 @@ function send(call: EdgeCall, surface: Streaming, bytes: Buffer): Promise<void> 
   });
 }
 
-function requestBytes(surface: Single | Streaming): number {
-  return 'request' in surface ? surface.request.length : 0;
-}
-
-function requestOf(call: EdgeCall, surface: Single | Streaming): unknown {
-  if ('request' in surface) return call.method.read(surface.request);
+function requestOf(edge: Edge, call: EdgeCall, surface: Single | Streaming): unknown {
+  if ('request' in surface) return edge.take(call, surface.request);
+  edge.chargeStream(call);
   call.watchCancel();
   return requestsOf(call, surface);
 }
@@ -127,7 +132,7 @@ async function* requestsOf(
     for (;;) {
       call.throwIfAborted();
       const bytes: Buffer | null = surface.read();
-      if (bytes !== null) yield call.method.read(bytes);
+      if (bytes !== null) yield readRequest(call.method, bytes);
       else if (ended) return;
       else
         await new Promise<void>((resolve) => {
@@ -138,4 +143,10 @@ async function* requestsOf(
     surface.off('readable', onReadable);
     surface.off('end', onEnd);
   }
+}
+
+function readRequest(method: Method, bytes: Buffer): unknown {
+  const request = method.decode(bytes);
+  method.check(request);
+  return request;
 }

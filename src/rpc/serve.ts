@@ -5,19 +5,26 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Clock } from '../clock.ts';
 import type { Logger, Metrics } from '../observability.ts';
+import type { Random } from '../random.ts';
+import { createAdmission } from './admission.ts';
+import type { AuditSink } from './audit.ts';
 import type { CredentialVerifier } from './authenticate.ts';
 import { type BoundService, bindService } from './bind.ts';
 import { exportCallCounts } from './call-counts.ts';
 import { type ConnectionLimits, createConnections } from './connections.ts';
 import { type CallLimits, createEdge } from './edge.ts';
-import type { Gate, RateLimiter } from './gate.ts';
+import { exportEdgeMetrics } from './edge-metrics.ts';
+import type { Gate } from './gate.ts';
 import type { ServiceBinding } from './handler.ts';
 import { createHealth, type HealthView } from './health.ts';
+import type { LoadSignals } from './load-signals.ts';
 import { bytesCodec, contractCodec } from './method.ts';
+import { createRateLimiter, type RateConfig } from './rate-limit.ts';
 import { readDescriptors, reflectionBindings } from './reflection.ts';
-import { limitMetadata } from './transport.ts';
+import type { Tls } from './tls.ts';
+import { limitMetadata, limitResets, type ResetLimits } from './transport.ts';
 
-export interface RpcConfig extends CallLimits, ConnectionLimits {
+export interface RpcConfig extends CallLimits, ConnectionLimits, ResetLimits, RateConfig {
   /** `host:port`; port 0 takes a free one. Default 127.0.0.1:50051. */
   readonly address: string;
   /** Largest request message, bytes; default 16 MiB. */
@@ -45,10 +52,18 @@ export interface RpcServerDeps {
   readonly metrics: Metrics;
   readonly bindings: readonly ServiceBinding[];
   readonly verifier: CredentialVerifier;
-  readonly limiter?: RateLimiter;
+  readonly audit: AuditSink;
+  /** How busy the process is; stopped with the server. */
+  readonly load: LoadSignals;
+  /** Spreads the delays that refused callers are told. */
+  readonly random: Random;
+  /** Certificates; none: plaintext. */
+  readonly tls?: Tls;
   readonly createRequestId: () => string;
   /** Why the whole server cannot serve (`STORE_DOWN`); asked every 100 ms, so it touches neither disk nor network. */
   readonly unavailable: () => readonly string[];
+  /** What the whole server does without while it serves (`STORE_READ_ONLY`); as cheap as `unavailable`. */
+  readonly degraded?: () => readonly string[];
 }
 
 export interface RpcServer {
@@ -71,7 +86,9 @@ const FLUSH_MS = 1_000;
 
 export function createRpcServer(deps: RpcServerDeps): RpcServer {
   const { config, clock, logger, metrics, bindings } = deps;
-  const edge = createEdge({ ...deps, limits: config });
+  const admission = createAdmission(deps);
+  const limiter = createRateLimiter(config, clock);
+  const edge = createEdge({ ...deps, limits: config, admission, limiter });
   const server = new Server(serverOptions(config));
   limitMetadata(server, config.metadataBytesMax);
   const names = serviceNames(bindings, config.reflection);
@@ -82,6 +99,7 @@ export function createRpcServer(deps: RpcServerDeps): RpcServer {
     bindings,
     always: names.standard,
     unavailable: deps.unavailable,
+    degraded: deps.degraded ?? (() => []),
   });
   const bound: BoundService[] = bindings.map((binding) => bindService(edge, binding));
   bound.push(bindService(edge, health.binding, bytesCodec));
@@ -92,9 +110,12 @@ export function createRpcServer(deps: RpcServerDeps): RpcServer {
   }
   for (const { definition, implementation } of bound) server.addService(definition, implementation);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const connections = createConnections(config, clock, (socket) => injector.injectConnection(socket));
+  const connections = createConnections(config, clock, deps.tls, (socket) =>
+    injector.injectConnection(socket),
+  );
+  limitResets(server, config, clock.monotonicMs, () => connections.countRefused('RESETS'));
   exportCallCounts(metrics, () => bound.flatMap((service) => service.methods));
-  exportEdgeCounts(metrics, edge.gate.authFailures, connections);
+  exportEdgeMetrics(metrics, { gate: edge.gate, admission, limiter, connections });
 
   return {
     health,
@@ -148,28 +169,4 @@ async function closeConnections(server: Server, clock: Clock): Promise<void> {
     });
   });
   server.forceShutdown();
-}
-
-function exportEdgeCounts(
-  metrics: Metrics,
-  authFailures: ReadonlyMap<string, number>,
-  connections: { readonly refused: ReadonlyMap<string, number>; count(): number },
-): void {
-  const byReason = (counts: ReadonlyMap<string, number>) => () =>
-    [...counts].map(([reason, value]) => ({ value, labels: { reason } }));
-  metrics.counter(
-    'homeostat_auth_failures_total',
-    'Calls refused for their credentials or permissions.',
-    ['reason'],
-    byReason(authFailures),
-  );
-  metrics.counter(
-    'homeostat_rpc_connections_refused_total',
-    'Connections refused or dropped before their first call.',
-    ['reason'],
-    byReason(connections.refused),
-  );
-  metrics.gauge('homeostat_rpc_connections', 'Connections open now.', [], () => [
-    { value: connections.count() },
-  ]);
 }

@@ -114,7 +114,7 @@ class Compiler {
         return;
       }
       if (!value && !nested) return;
-      for (const key in entries) {
+      for (const key of Object.keys(entries)) {
         if (found.length >= VIOLATIONS_MAX) return;
         const at = `${name}[${JSON.stringify(key)}]`;
         const wrongValue = value?.(entries[key]);

@@ -1,4 +1,5 @@
 /** POST requests at the HTTP edge: who and what is let in, how it is refused, and what it may cost. */
+
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
@@ -18,9 +19,18 @@ import { BODY_MS, createPosts, POSTS_MAX } from '../../src/http/posts.ts';
 import { httpRoute, type PostedBody } from '../../src/http/route.ts';
 import { createHttpServer, type HttpServer } from '../../src/http/serve.ts';
 import { createMetrics, type Metrics } from '../../src/observability.ts';
+import { createRandom } from '../../src/random.ts';
+import { type Admission, createAdmission } from '../../src/rpc/admission.ts';
+import { type AuditedCall, NO_AUDIT } from '../../src/rpc/audit.ts';
+import { identityError } from '../../src/rpc/errors.ts';
 import { createGate, type GateState } from '../../src/rpc/gate.ts';
+import type { RateTier } from '../../src/rpc/handler.ts';
+import { UNLOADED } from '../../src/rpc/load-signals.ts';
+import { createRateLimiter } from '../../src/rpc/rate-limit.ts';
 import { detailTypes } from '../../src/rpc/status.ts';
+import { rpcConfig } from '../rpc/edge-world.ts';
 import { until } from '../support/broker.ts';
+import { principalOf } from '../support/calls.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 
 const BODY_BYTES_MAX = 64 * 1024;
@@ -38,6 +48,11 @@ let port: number;
 let handle: Handle;
 /** Bodies the handler was given. */
 let bodies: PostedBody[];
+/** Calls that went to the audit trail to be summed. */
+let summed: AuditedCall[];
+let rates: Record<RateTier, number>;
+let admission: Admission;
+let heapShare: number;
 
 beforeEach(async () => {
   clock = createFakeClock();
@@ -45,10 +60,26 @@ beforeEach(async () => {
   bodies = [];
   handle = async () => ({});
   const principals = new Map([
-    ['writer', { id: 'writer', permissions: ['telemetry.write'] }],
-    ['reader', { id: 'reader', permissions: ['*.read'] }],
+    ['writer', principalOf('writer', 'telemetry.write')],
+    ['reader', principalOf('reader', '*.read')],
   ]);
-  gate = createGate({ verify: (token) => Promise.resolve(principals.get(token)) }, undefined);
+  const verify = async (token: string | undefined) => {
+    const found = principals.get(token!);
+    if (!found) throw identityError('BAD_TOKEN', {});
+    return found;
+  };
+  summed = [];
+  rates = { ...rpcConfig.tokensPerMinute };
+  heapShare = 0;
+  const load = { ...UNLOADED, heapShare: () => heapShare };
+  admission = createAdmission({ clock, load, random: createRandom(1) });
+  gate = createGate({
+    verifier: { verify },
+    admission,
+    limiter: createRateLimiter({ ...rpcConfig, tokensPerMinute: rates }, clock),
+    audit: { ...NO_AUDIT, count: (call) => void summed.push(call) },
+    monotonicMs: clock.monotonicMs,
+  });
   const logger = pino({ level: 'silent' });
   const route = httpRoute('/v1/metrics', MetricsService.method.export, (body, signal) => {
     bodies.push(body);
@@ -59,17 +90,29 @@ beforeEach(async () => {
     routes: [route],
     gate,
     bodyBytesMax: BODY_BYTES_MAX,
+    certificateRequired: false,
     clock,
     logger,
     metrics,
     createRequestId,
   });
   const health = { services: () => [], ageMs: () => 0, serving: () => true };
-  server = createHttpServer({ config: { address: '127.0.0.1:0' }, clock, logger, metrics, health, posts });
+  server = createHttpServer({
+    config: { address: '127.0.0.1:0', corsOrigins: [] },
+    clock,
+    logger,
+    metrics,
+    health,
+    posts,
+  });
   address = await server.start();
+  admission.start();
   port = Number(address.split(':')[1]);
 });
-afterEach(() => server.stop());
+afterEach(async () => {
+  admission.stop();
+  await server.stop();
+});
 
 interface PostInit {
   readonly token?: string | null;
@@ -223,12 +266,45 @@ describe('a post is refused', () => {
     expect(await reasonOf(response)).toBe('DRAINING');
   });
 
+  test('for its rate, and answered ones are summed for the audit trail', async () => {
+    rates.ENTERPRISE = 2;
+    expect((await post()).status).toBe(200);
+    expect((await post()).status).toBe(200);
+    const response = await post();
+    expect([response.status, response.headers.get('retry-after')]).toEqual([429, '30']);
+    expect(await reasonOf(response)).toBe('RATE_LIMITED');
+    expect(summed.map(({ principal, code }) => `${principal} ${code}`)).toEqual([
+      'writer OK',
+      'writer OK',
+      'writer RESOURCE_EXHAUSTED',
+    ]);
+  });
+
+  test('while the server is overloaded, before anybody looks at its credentials', async () => {
+    heapShare = 0.95;
+    await clock.advance(500);
+    const response = await post({ token: null });
+    expect(response.status).toBe(429);
+    expect(await reasonOf(response)).toBe('OVERLOADED');
+    heapShare = 0;
+    await clock.advance(500);
+    expect((await post()).status).toBe(200);
+  });
+
   test('and counted among the failures of authentication', async () => {
     await post({ token: null });
     await post({ token: 'reader' });
     expect([...gate.authFailures]).toEqual([
       ['MISSING_CREDENTIALS', 1],
       ['NO_PERMISSION', 1],
+    ]);
+    const at = {
+      method: 'opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
+      peer: '127.0.0.1',
+    };
+    expect(summed).toEqual([
+      { ...at, principal: '', code: 'UNAUTHENTICATED', reason: 'MISSING_CREDENTIALS' },
+      { ...at, principal: 'reader', code: 'PERMISSION_DENIED', reason: 'NO_PERMISSION' },
     ]);
   });
 
@@ -252,7 +328,7 @@ describe('a post is refused', () => {
 describe('what a client may do to the server', () => {
   test('a body that does not come in time is 408, and ends the connection', async () => {
     const connection = raw(`${HEAD}content-length: 10\r\n\r\nabc`);
-    await until(() => clock.pending() === 2); // The server's own timer, and that of the body.
+    await until(() => clock.pending() === 3); // The server's own, that of admission, and that of the body.
     await clock.advance(BODY_MS - 1);
     expect(connection.answer).toBe('');
     await clock.advance(1);
@@ -263,9 +339,9 @@ describe('what a client may do to the server', () => {
 
   test('a client that goes away in the middle leaves nothing behind', async () => {
     const connection = raw(`${HEAD}content-length: 10\r\n\r\nabc`);
-    await until(() => clock.pending() === 2);
+    await until(() => clock.pending() === 3);
     connection.socket.destroy();
-    await until(() => clock.pending() === 1);
+    await until(() => clock.pending() === 2);
     expect(bodies).toEqual([]);
     expect((await post()).status).toBe(200);
   });
@@ -331,7 +407,7 @@ describe('stopping', () => {
     finish();
     expect((await answer).status).toBe(200);
     await stopped;
-    expect(clock.pending()).toBe(0);
+    expect(clock.pending()).toBe(1); // That of admission.
   });
 
   test('waits for them no longer than 5 s', async () => {

@@ -14,6 +14,7 @@ let services: ServiceHealth[];
 let metrics: Metrics;
 let server: HttpServer;
 let address: string;
+let corsOrigins: string[];
 
 const health: HealthView = {
   services: () => services,
@@ -24,15 +25,17 @@ const health: HealthView = {
 function create(at = '127.0.0.1:0'): HttpServer {
   const skewed = { ...clock, monotonicMs: () => clock.monotonicMs() + skewMs };
   const logger = pino({ level: 'silent' });
-  return createHttpServer({ config: { address: at }, clock: skewed, logger, metrics, health });
+  return createHttpServer({ config: { address: at, corsOrigins }, clock: skewed, logger, metrics, health });
 }
 
 beforeEach(async () => {
   clock = createFakeClock();
   skewMs = 0;
+  corsOrigins = [];
   services = [
     { service: '', serving: true, reasons: [] },
     { service: 'a.v1.B', serving: false, reasons: ['BROKER_DOWN'] },
+    { service: 'a.v1.C', serving: true, reasons: ['DISK_LOW'] },
   ];
   metrics = createMetrics();
   server = create();
@@ -86,6 +89,7 @@ describe('/readyz', () => {
       services: [
         { service: '', status: 'SERVING', reasons: [] },
         { service: 'a.v1.B', status: 'NOT_SERVING', reasons: ['BROKER_DOWN'] },
+        { service: 'a.v1.C', status: 'SERVING', reasons: ['DISK_LOW'] },
       ],
     });
   });

@@ -12,13 +12,14 @@ import {
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { ErrorReasonSchema as EdgeReasons } from '../../src/gen/homeostat/edge/v1/error_reason_pb.ts';
 import { ErrorReasonSchema as IdentityReasons } from '../../src/gen/homeostat/identity/v1/error_reason_pb.ts';
 import { Audit, Criticality, policy } from '../../src/gen/homeostat/options/v1/method_pb.ts';
-import { grantsOf, isAllowed } from '../../src/rpc/authorize.ts';
+import { identityError as accessError } from '../../src/identity/errors.ts';
+import { isSummed } from '../../src/rpc/audit.ts';
+import { callCost } from '../../src/rpc/cost.ts';
 import { edgeError, identityError } from '../../src/rpc/errors.ts';
-import { policyFault, policyOf } from '../../src/rpc/policy.ts';
+import { type Policy, policyFault, policyOf } from '../../src/rpc/policy.ts';
 import { standardMethods } from '../../src/rpc/standard-methods.ts';
 import { compileRules } from '../../src/rpc/validate.ts';
 import { type EdgeWorld, partialBinding, startEdge } from './edge-world.ts';
@@ -40,6 +41,9 @@ const PUBLIC = [
   'grpc.health.v1.Health/Watch',
   'grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
   'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+  'homeostat.identity.v1.AuthService/GetJwks',
+  'homeostat.identity.v1.AuthService/Login',
+  'homeostat.identity.v1.AuthService/Refresh',
 ];
 
 describe('every RPC', () => {
@@ -62,6 +66,10 @@ describe('every RPC', () => {
     expect(() => compileRules(method.input)).not.toThrow();
   });
 
+  test.each(named)('%s costs by what its request has', (_name, method) => {
+    expect(() => callCost(method, getOption(method, policy).cost!)).not.toThrow();
+  });
+
   test('of other contracts is listed, and nothing is listed that is not there', () => {
     const theirs = services.filter((service) => !ours.includes(service));
     const paths = theirs.flatMap((service) =>
@@ -79,7 +87,6 @@ describe('every RPC', () => {
       const applied = policyOf(method);
       expect(applied).toMatchObject(standard);
       expect(policyFault({ ...applied, $typeName: 'homeostat.options.v1.MethodPolicy' })).toBeUndefined();
-      expect(applied.grants.has(standard.permission)).toBe(!applied.public);
     },
   );
 
@@ -128,7 +135,9 @@ describe('without credentials', () => {
   });
   const same = (bytes: Buffer) => bytes;
 
-  const closed = [...named, ...byName(published.flatMap((service) => service.methods))];
+  const closed = [...named, ...byName(published.flatMap((service) => service.methods))].filter(
+    ([name]) => !PUBLIC.includes(name),
+  );
 
   test('all are asked but the public ones', () => {
     const all = services.flatMap((service) => service.methods).length;
@@ -163,42 +172,22 @@ describe('error tables', () => {
 
   test('of the edge and of identity hold exactly the reasons of their contracts', () => {
     expect(Object.keys(edgeError.table).sort()).toEqual(reasons(EdgeReasons).sort());
-    expect(Object.keys(identityError.table).sort()).toEqual(reasons(IdentityReasons).sort());
+    const ofIdentity = [...Object.keys(identityError.table), ...Object.keys(accessError.table)];
+    expect(ofIdentity.sort()).toEqual(reasons(IdentityReasons).sort());
   });
 });
 
-describe('permissions', () => {
-  const word = fc.stringMatching(/^[a-z]{1,6}$/);
-
-  test('cover a call by name, by noun, by verb or all', () => {
-    fc.assert(
-      fc.property(word, word, (noun, verb) => {
-        const grants = grantsOf(`${noun}.${verb}`);
-        for (const granted of [`${noun}.${verb}`, `${noun}.*`, `*.${verb}`, '*.*'])
-          expect(isAllowed({ id: 'x', permissions: ['other.thing', granted] }, grants)).toBe(true);
-      }),
-    );
-  });
-
-  test('cover nothing else: what nothing grants is denied', () => {
-    fc.assert(
-      fc.property(word, word, word, word, (noun, verb, otherNoun, otherVerb) => {
-        fc.pre(noun !== otherNoun && verb !== otherVerb);
-        const permissions = [
-          `${otherNoun}.${verb}`,
-          `${noun}.${otherVerb}`,
-          `${otherNoun}.*`,
-          `*.${otherVerb}`,
-          noun,
-          '*',
-        ];
-        expect(isAllowed({ id: 'x', permissions }, grantsOf(`${noun}.${verb}`))).toBe(false);
-        expect(isAllowed({ id: 'x', permissions: [] }, grantsOf(`${noun}.${verb}`))).toBe(false);
-      }),
-    );
-  });
-
-  test.each(['', '.', 'a.', '.b', 'a'])('nothing covers "%s"', (permission) => {
-    expect(grantsOf(permission).size).toBe(0);
+describe('calls without an entry of their own in the audit trail', () => {
+  test.each([
+    [Audit.NONE, 'OK', false],
+    [Audit.BATCHED, 'OK', true],
+    [Audit.REQUIRED, 'OK', false], // It has an entry of its own.
+    [Audit.NONE, 'UNAVAILABLE', false],
+    [Audit.NONE, 'UNAUTHENTICATED', true],
+    [Audit.NONE, 'PERMISSION_DENIED', true],
+    [Audit.BATCHED, 'UNAVAILABLE', true],
+    [Audit.REQUIRED, 'RESOURCE_EXHAUSTED', true],
+  ])('of audit %d that end %s are counted: %s', (audit, code, counted) => {
+    expect(isSummed({ audit } as Policy, code)).toBe(counted);
   });
 });

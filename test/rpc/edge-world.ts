@@ -4,10 +4,15 @@ import { pino } from 'pino';
 import { type Channel, openChannel } from '../../src/client/channel.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { createMetrics, type Metrics } from '../../src/observability.ts';
+import { createRandom } from '../../src/random.ts';
+import { type AuditSink, NO_AUDIT } from '../../src/rpc/audit.ts';
 import type { CredentialVerifier } from '../../src/rpc/authenticate.ts';
-import type { RateLimiter } from '../../src/rpc/gate.ts';
+import { identityError } from '../../src/rpc/errors.ts';
 import type { Handlers, ServiceBinding } from '../../src/rpc/handler.ts';
+import { type LoadSignals, UNLOADED } from '../../src/rpc/load-signals.ts';
 import { createRpcServer, type RpcConfig, type RpcServer } from '../../src/rpc/serve.ts';
+import type { Tls } from '../../src/rpc/tls.ts';
+import { principalOf } from '../support/calls.ts';
 
 export const TOKEN = 'hk_test_everything';
 export const READER_TOKEN = 'hk_test_reader';
@@ -32,14 +37,20 @@ export const rpcConfig: RpcConfig = {
   connectionsMax: 1_000,
   connectionsPerAddressMax: 100,
   firstByteMs: 5_000,
+  resetsMax: 500,
+  tokensPerMinute: { FREE: 100, PRO: 5_000, ENTERPRISE: 100_000 },
+  bucketsMax: 100_000,
 };
+
+const admin = principalOf('admin', '*.*');
+const reader = principalOf('reader', 'energy.read');
 
 /** Knows two callers: one may do everything, one may read energy. */
 export const verifier: CredentialVerifier = {
   verify(token) {
-    if (token === TOKEN) return { id: 'admin', permissions: ['*.*'] };
-    if (token === READER_TOKEN) return { id: 'reader', permissions: ['energy.read'] };
-    return undefined;
+    if (token === TOKEN) return admin;
+    if (token === READER_TOKEN) return reader;
+    throw identityError('BAD_TOKEN', {});
   },
 };
 
@@ -81,7 +92,10 @@ export interface EdgeWorldOptions {
   readonly config?: Partial<RpcConfig>;
   readonly clock?: Clock;
   readonly verifier?: CredentialVerifier;
-  readonly limiter?: RateLimiter;
+  readonly audit?: AuditSink;
+  readonly load?: LoadSignals;
+  readonly tls?: Tls;
+  readonly degraded?: () => readonly string[];
   readonly unavailable?: () => readonly string[];
   /** Leaves the server in its state STARTING. */
   readonly starting?: boolean;
@@ -101,7 +115,11 @@ export async function startEdge(options: EdgeWorldOptions): Promise<EdgeWorld> {
     metrics,
     bindings: options.bindings,
     verifier: options.verifier ?? verifier,
-    ...(options.limiter && { limiter: options.limiter }),
+    audit: options.audit ?? NO_AUDIT,
+    load: options.load ?? UNLOADED,
+    random: createRandom(1),
+    ...(options.tls && { tls: options.tls }),
+    ...(options.degraded && { degraded: options.degraded }),
     createRequestId: () => `request-${++requests}`,
     unavailable: options.unavailable ?? (() => []),
   });

@@ -18,6 +18,8 @@ let world: EdgeWorld;
 let clock: FakeClock;
 let reasons: string[];
 let serverReasons: string[];
+let degradations: string[];
+let serverDegradations: string[];
 let skewMs: number;
 afterEach(() => world.stop());
 
@@ -25,10 +27,17 @@ async function start() {
   clock = createFakeClock();
   reasons = [];
   serverReasons = [];
+  degradations = [];
+  serverDegradations = [];
   skewMs = 0;
-  const binding = partialBinding(ProbeService, {}, () => reasons);
+  const binding = { ...partialBinding(ProbeService, {}, () => reasons), degraded: () => degradations };
   const skewed = { ...clock, monotonicMs: () => clock.monotonicMs() + skewMs };
-  world = await startEdge({ bindings: [binding], clock: skewed, unavailable: () => serverReasons });
+  world = await startEdge({
+    bindings: [binding],
+    clock: skewed,
+    unavailable: () => serverReasons,
+    degraded: () => serverDegradations,
+  });
   return createClient(Health, world.channelWith(undefined));
 }
 
@@ -89,6 +98,24 @@ describe('Check', () => {
     await clock.advance(100);
     expect(await check('')).toEqual({ serving: ServingStatus.NOT_SERVING, reason: 'STORE_DOWN' });
     expect(await check(PROBE)).toMatchObject({ serving: ServingStatus.SERVING });
+  });
+
+  test('tells what a service does without while it serves', async () => {
+    await start();
+    degradations = ['NO_AXIOMS', 'DISK_LOW'];
+    serverDegradations = ['STORE_READ_ONLY'];
+    await clock.advance(100);
+    expect(await check(PROBE)).toEqual({ serving: ServingStatus.SERVING, reason: 'NO_AXIOMS,DISK_LOW' });
+    expect(await check('')).toEqual({ serving: ServingStatus.SERVING, reason: 'STORE_READ_ONLY' });
+    reasons = ['BROKER_DOWN'];
+    await clock.advance(100);
+    expect(await check(PROBE)).toEqual({
+      serving: ServingStatus.NOT_SERVING,
+      reason: 'BROKER_DOWN,NO_AXIOMS,DISK_LOW',
+    });
+    reasons = degradations = serverDegradations = [];
+    await clock.advance(100);
+    expect(await check(PROBE)).toEqual({ serving: ServingStatus.SERVING, reason: undefined });
   });
 
   test('of a snapshot older than a second is NOT_SERVING', async () => {

@@ -15,19 +15,19 @@ function nested(depth: number): Buffer {
 
 describe('requests', () => {
   const method = { ...ProbeService.method['echo']!, input: probeMessage('Free') } as DescMethod;
-  const { read } = contractCodec(method, 1_000);
+  const { decode } = contractCodec(method, 1_000);
 
   test('may be 64 messages deep, and no deeper', () => {
-    expect(read(nested(64))).toBeDefined();
-    expect(() => read(nested(65))).toThrow(expect.objectContaining({ reason: 'MALFORMED' }));
+    expect(decode(nested(64))).toBeDefined();
+    expect(() => decode(nested(65))).toThrow(expect.objectContaining({ reason: 'MALFORMED' }));
   });
 
   test('lose the fields nobody knows', () => {
-    expect(read(Buffer.from([0x0a, 0x01, 0x61, 0x98, 0x06, 0x07]))).not.toHaveProperty('$unknown');
+    expect(decode(Buffer.from([0x0a, 0x01, 0x61, 0x98, 0x06, 0x07]))).not.toHaveProperty('$unknown');
   });
 
   test('must be text where the contract says text', () => {
-    expect(() => read(Buffer.from([0x0a, 0x02, 0xc3, 0x28]))).toThrow(
+    expect(() => decode(Buffer.from([0x0a, 0x02, 0xc3, 0x28]))).toThrow(
       expect.objectContaining({ reason: 'MALFORMED' }),
     );
   });

@@ -24,6 +24,14 @@ export interface EchoRequest {
   text: string;
   number: number;
 }
+export interface Free {
+  text?: string;
+  next?: Free;
+  others?: Record<string, Free>;
+}
+export interface WeighRequest {
+  items: number[];
+}
 export interface EchoResponse {
   text: string;
   payload: Uint8Array;
@@ -35,6 +43,10 @@ export interface ProbeHandlers {
   record(request: EchoRequest, call: Call): Partial<EchoResponse> | Promise<Partial<EchoResponse>>;
   greet(request: EchoRequest, call: Call): Partial<EchoResponse> | Promise<Partial<EchoResponse>>;
   count(request: EchoRequest, call: Call): AsyncIterable<Partial<EchoResponse>>;
+  tail(request: EchoRequest, call: Call): AsyncIterable<Partial<EchoResponse>>;
+  beat(request: EchoRequest, call: Call): Partial<EchoResponse> | Promise<Partial<EchoResponse>>;
+  mirror(request: Free, call: Call): Free;
+  weigh(request: WeighRequest, call: Call): Partial<EchoResponse> | Promise<Partial<EchoResponse>>;
   sum(requests: AsyncIterable<EchoRequest>, call: Call): Promise<Partial<EchoResponse>>;
   chat(requests: AsyncIterable<EchoRequest>, call: Call): AsyncIterable<Partial<EchoResponse>>;
 }
@@ -46,6 +58,10 @@ export interface ProbeClient {
   record(request: Asked, options?: CallOptions): Promise<EchoResponse>;
   greet(request: Asked, options?: CallOptions): Promise<EchoResponse>;
   count(request: Asked, options?: CallOptions): AsyncIterable<EchoResponse>;
+  tail(request: Asked, options?: CallOptions): AsyncIterable<EchoResponse>;
+  beat(request: Asked, options?: CallOptions): Promise<EchoResponse>;
+  mirror(request: Free, options?: CallOptions): Promise<Free>;
+  weigh(request: WeighRequest, options?: CallOptions): Promise<EchoResponse>;
   sum(requests: AsyncIterable<Asked>, options?: CallOptions): Promise<EchoResponse>;
   chat(requests: AsyncIterable<Asked>, options?: CallOptions): AsyncIterable<EchoResponse>;
 }
@@ -71,7 +87,8 @@ function buildRegistry(): FileRegistry {
   const folder = mkdtempSync(join(tmpdir(), 'homeostat-probe-'));
   try {
     cpSync(at('contract'), folder, { recursive: true });
-    cpSync(at('../../proto/homeostat/options'), join(folder, 'homeostat/options'), { recursive: true });
+    for (const part of ['homeostat/options', 'homeostat/type'])
+      cpSync(at(`../../proto/${part}`), join(folder, part), { recursive: true });
     const set = execFileSync(BUF, ['build', folder, '--as-file-descriptor-set', '--output', '-']);
     return createFileRegistry(fromBinary(FileDescriptorSetSchema, set));
   } finally {

@@ -4,6 +4,9 @@ import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { pino } from 'pino';
 import { createMetrics } from '../../src/observability.ts';
+import { createRandom } from '../../src/random.ts';
+import { NO_AUDIT } from '../../src/rpc/audit.ts';
+import { UNLOADED } from '../../src/rpc/load-signals.ts';
 import { createRpcServer } from '../../src/rpc/serve.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { type EdgeWorld, partialBinding, rpcConfig, startEdge, until, verifier } from './edge-world.ts';
@@ -63,6 +66,9 @@ describe('a server', () => {
       metrics: createMetrics(),
       bindings: [],
       verifier,
+      audit: NO_AUDIT,
+      load: UNLOADED,
+      random: createRandom(1),
       createRequestId: () => 'none',
       unavailable: () => [],
     });

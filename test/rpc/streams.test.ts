@@ -206,7 +206,7 @@ describe('a stream of replies', () => {
     expect((await drained(probe.count({}))).error).toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       reason: 'OVERLOADED',
-      metadata: { limit: '2' },
+      metadata: { cause: 'STREAMS', criticality: 'NORMAL' },
       retryAfterMs: 1_000,
     });
     await first.return!();
