@@ -10,11 +10,12 @@ import { parseArgs } from 'node:util';
 import { type Bench, type BenchRow, type BenchSkipped, format, meetsBar } from './harness.ts';
 import { health } from './health.ts';
 import { benches as ingest } from './ingest.ts';
+import { ledger } from './ledger.ts';
 import { livez } from './livez.ts';
 import { rpc } from './rpc.ts';
 
 /** Every bench, in the order it runs. */
-const benches: readonly Bench[] = [...ingest, rpc, health, livez];
+const benches: readonly Bench[] = [...ingest, rpc, health, livez, ledger];
 
 const PAIRS = 9;
 const SECONDS = 5;

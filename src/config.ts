@@ -79,6 +79,26 @@ function flag(fallback: boolean, meaning: string): Row<boolean> {
   return { fallback, parse, range: 'true, false', meaning };
 }
 
+/** Names separated by commas; each must satisfy `isOne`. */
+function list(isOne: (one: string) => boolean, range: string, meaning: string): Row<readonly string[]> {
+  const parse = (given: string) => {
+    const all = given.split(',').map((one) => one.trim());
+    const wrong = all.find((one) => !isOne(one));
+    if (wrong !== undefined) throw new Error(`must be ${range}`);
+    return Object.freeze(all);
+  };
+  return { fallback: Object.freeze([]), parse, range, meaning };
+}
+
+/** `https://console.example.org`: scheme, host and perhaps port, as browsers send it. */
+function isOrigin(text: string): boolean {
+  try {
+    return new URL(text).origin === text;
+  } catch {
+    return false;
+  }
+}
+
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -92,8 +112,19 @@ export const variables = {
     '127.0.0.1:8080',
     'Where /livez, /readyz, /metrics and /v1/metrics listen; port 0 takes a free one.',
   ),
+  HTTP_CORS_ORIGINS: list(isOrigin, 'origins separated by commas', 'Pages that may read HTTP answers.'),
+  TLS_CERT_FILE: text('', 'Certificate chain of gRPC and HTTP, PEM; read again when it changes.', 'path'),
+  TLS_KEY_FILE: text('', 'Its private key, PEM.', 'path'),
+  TLS_CLIENT_CA_FILE: text('', 'Authorities that client certificates are verified with, PEM.', 'path'),
+  TLS_RELOAD_MS: integer(5 * SECOND, 100, HOUR, 'How often these files are looked at.'),
+  MTLS: choice('off', ['off', 'optional', 'required'], 'Whether clients show certificates.'),
   ALLOW_PLAINTEXT: flag(false, 'Lets gRPC and HTTP listen beyond loopback without TLS.'),
   DATA_DIR: text('.homeostat', 'Folder of the database, the managed broker and the keys.', 'path'),
+  SECRET_FILE: text(
+    '',
+    'The 32 bytes that secrets in the database are sealed under; with SQLite made on first start in the data directory, with PostgreSQL required and equal on every server.',
+    'path',
+  ),
   DATABASE_URL: text(
     '',
     'PostgreSQL server to use instead of SQLite in the data directory.',
@@ -119,6 +150,12 @@ export const variables = {
   RPC_CONNECTIONS_MAX: integer(1_000, 1, 1_000_000, 'Connections in all.'),
   RPC_CONNECTIONS_PER_ADDRESS_MAX: integer(100, 1, 1_000_000, 'Connections from one address.'),
   RPC_FIRST_BYTE_MS: integer(5 * SECOND, 10, MINUTE, 'Time a new connection has to say something.'),
+  RPC_RESETS_MAX: integer(
+    500,
+    10,
+    900,
+    'Calls that one connection may leave unfinished at once; 30 more each second.',
+  ),
   RPC_METADATA_BYTES_MAX: integer(16 * 1024, 1024, MIB, 'Largest metadata of a call.'),
   RPC_KEEPALIVE_MS: integer(30 * SECOND, SECOND, HOUR, 'Silence after which a connection is pinged.'),
   RPC_KEEPALIVE_TIMEOUT_MS: integer(10 * SECOND, SECOND, HOUR, 'Time a ping has to be answered.'),
@@ -130,9 +167,62 @@ export const variables = {
   RPC_STALL_MS: integer(10 * SECOND, 10, HOUR, 'Time after which a reader that takes nothing is cut off.'),
   RPC_SLOW_MS: integer(SECOND, 1, HOUR, 'Duration from which a unary call is logged.'),
 
+  RPC_RATE_FREE: integer(
+    100,
+    1,
+    1_000_000_000,
+    'Tokens per minute and method of tier FREE; ten times that in all.',
+  ),
+  RPC_RATE_PRO: integer(5_000, 1, 1_000_000_000, 'The same of tier PRO.'),
+  RPC_RATE_ENTERPRISE: integer(100_000, 1, 1_000_000_000, 'The same of tier ENTERPRISE.'),
+
+  RPC_RATE_BUCKETS_MAX: integer(100_000, 100, 10_000_000, 'Callers and methods whose rates are told apart.'),
+
+  JWT_ISSUER: text('homeostat', 'Issuer named in access tokens.', 'text'),
+  JWT_AUDIENCE: text('homeostat', 'Audience named in access tokens.', 'text'),
+  IDENTITY_ACCESS_TTL_MS: integer(30 * MINUTE, MINUTE, DAY, 'How long an access token is good.'),
+  IDENTITY_REFRESH_IDLE_MS: integer(7 * DAY, MINUTE, 365 * DAY, 'How long a refresh token is good unused.'),
+  IDENTITY_REFRESH_MAX_MS: integer(30 * DAY, MINUTE, 365 * DAY, 'How long a login can be refreshed in all.'),
+  IDENTITY_KEY_ROTATION_MS: integer(30 * DAY, HOUR, 365 * DAY, 'Age at which the signing key is replaced.'),
+  IDENTITY_KEY_ANNOUNCE_MS: integer(DAY, 0, 30 * DAY, 'How long before that the next key is published.'),
+  IDENTITY_SKEW_MS: integer(MINUTE, 0, 10 * MINUTE, 'How far clocks may differ when tokens are verified.'),
+  IDENTITY_STALE_MS: integer(
+    30 * SECOND,
+    SECOND,
+    HOUR,
+    'How long credentials are trusted while revocations cannot be read.',
+  ),
+  IDENTITY_PASSWORD_KIB: integer(19_456, 19_456, 4 * 1024 * 1024, 'Memory of hashing a password, argon2id.'),
+  IDENTITY_PASSWORD_PASSES: integer(2, 2, 100, 'Passes of hashing a password.'),
   IDENTITY_CACHE_MS: integer(MINUTE, 0, HOUR, 'How long a verified token is remembered.'),
   IDENTITY_CACHE_ENTRIES: integer(10_000, 1, 1_000_000, 'Verified tokens remembered.'),
-  IDENTITY_POLL_MS: integer(SECOND, 10, MINUTE, 'How often revocations made elsewhere are looked for.'),
+  IDENTITY_POLL_MS: integer(250, 10, MINUTE, 'How often revocations made elsewhere are looked for.'),
+
+  AUDIT_ANCHOR_MS: integer(MINUTE, SECOND, DAY, 'How often the head of the audit trail enters the ledger.'),
+  AUDIT_ANCHOR_ENTRIES: integer(1_000, 1, 1_000_000, 'Entries after which it does so at once.'),
+  AUDIT_RETENTION_MS: integer(365 * DAY, DAY, 3_650 * DAY, 'How long audit entries are kept.'),
+
+  AUDIT_SUMS_MAX: integer(10_000, 2, 1_000_000, 'Kinds of summed calls told apart within a minute.'),
+  AUDIT_SUM_ENTRIES_MAX: integer(1_000, 100, 100_000, 'Entries a minute of summed calls becomes at most.'),
+  AUDIT_PROOF_WAIT_MS: integer(10 * SECOND, SECOND, MINUTE, 'How long an export waits for its proof.'),
+
+  LEDGER_ORIGIN: text(
+    '',
+    'Name of the log, once and for all; none makes one up at first start.',
+    'text without spaces or +',
+  ),
+  LEDGER_WITNESSES_FILE: text('', 'Keys of the witnesses whose cosignatures are taken, one a line.', 'path'),
+  LEDGER_CHECKPOINT_MS: integer(500, 50, SECOND, 'Longest time from an entry to a checkpoint that holds it.'),
+  LEDGER_HEARTBEAT_MS: integer(
+    15 * SECOND,
+    SECOND,
+    MINUTE,
+    'Silence after which a watcher gets a heartbeat.',
+  ),
+  LEDGER_BATCH_ENTRIES: integer(256, 1, 256, 'Entries appended by calls in one transaction.'),
+  LEDGER_BATCH_WAIT_MS: integer(5, 0, 100, 'How long the first of them waits for others.'),
+  LEDGER_TILES_MAX: integer(1_024, 16, 65_536, 'Tiles of 256 hashes kept in memory, 16 KiB each.'),
+  LEDGER_SCRUB_MS: integer(DAY, MINUTE, 30 * DAY, 'How often the whole log is verified.'),
 
   TELEMETRY_WINDOW_MS: integer(10 * SECOND, SECOND, HOUR, 'Width of a window where a stream sets none.'),
   TELEMETRY_LATENESS_MS: integer(2 * SECOND, 0, 10 * MINUTE, 'Allowed lateness where a stream sets none.'),
@@ -245,11 +335,22 @@ export function processEnvironment(): Readonly<Record<string, string | undefined
 
 function crossChecks(values: Values): string[] {
   const faults: string[] = [];
-  if (!values.ALLOW_PLAINTEXT) {
+  const hasTls = values.TLS_CERT_FILE !== '' && values.TLS_KEY_FILE !== '';
+  if (!hasTls && (values.TLS_CERT_FILE || values.TLS_KEY_FILE))
+    faults.push(`${PREFIX}TLS_CERT_FILE and ${PREFIX}TLS_KEY_FILE: one needs the other`);
+  if (values.MTLS !== 'off' && !(hasTls && values.TLS_CLIENT_CA_FILE))
+    faults.push(`${PREFIX}MTLS: needs ${PREFIX}TLS_CERT_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE`);
+  if (values.MTLS === 'off' && values.TLS_CLIENT_CA_FILE)
+    faults.push(`${PREFIX}TLS_CLIENT_CA_FILE: needs ${PREFIX}MTLS`);
+  if (values.DATABASE_URL && !values.SECRET_FILE)
+    faults.push(`${PREFIX}DATABASE_URL: needs ${PREFIX}SECRET_FILE, the same on every server`);
+  if (!values.ALLOW_PLAINTEXT && !hasTls) {
     for (const name of ['GRPC_ADDRESS', 'HTTP_ADDRESS'] as const) {
       const host = values[name].slice(0, values[name].lastIndexOf(':'));
       if (!/^(127(\.\d+){3}|localhost|\[::1\])$/.test(host))
-        faults.push(`${PREFIX}${name}: listens beyond loopback, which needs ${PREFIX}ALLOW_PLAINTEXT=true`);
+        faults.push(
+          `${PREFIX}${name}: listens beyond loopback, which needs TLS (${PREFIX}TLS_CERT_FILE, TLS_KEY_FILE) or ${PREFIX}ALLOW_PLAINTEXT=true`,
+        );
     }
   }
   if (!values.NATS_URL) {

@@ -13,24 +13,34 @@ import { claimDataDir, type DataDir } from './data-dir.ts';
 import { createEnergy, energyMigrations } from './energy/context.ts';
 import { createPosts } from './http/posts.ts';
 import { createHttpServer } from './http/serve.ts';
-import { createIdentity, type Identity, identityMigrations } from './identity/context.ts';
+import { createIdentity, type Identity, identityMigrations, recoverAdmin } from './identity/context.ts';
 import { createIds, type NewId } from './ids.ts';
+import { createLedger, type Ledgers, ledgerMigrations } from './ledger/context.ts';
 import { createWorkerPool, type WorkerPool } from './numeric/worker-pool.ts';
 import { createLogger, createMetrics, type Logger, type Metrics } from './observability.ts';
+import { createRandom } from './random.ts';
 import { createResilience, resilienceMigrations } from './resilience/context.ts';
+import { type LoadSignals, watchLoad } from './rpc/load-signals.ts';
+import { readPolicies } from './rpc/policies.ts';
 import { createRpcServer } from './rpc/serve.ts';
+import { openTls, type Tls } from './rpc/tls.ts';
+import { createSealer, type Sealer } from './sealing.ts';
+import { readSecret } from './secret-file.ts';
 import { type Secrets, systemSecrets } from './secrets.ts';
-import { createSession, type Ledger, type Placement, sessionMigrations } from './session/context.ts';
+import { createSession, type Placement, sessionMigrations } from './session/context.ts';
 import {
   energyConfig,
+  httpConfig,
   identityConfig,
+  ledgerConfig,
   resilienceConfig,
   rpcConfig,
   sessionConfig,
   telemetryConfig,
+  tlsConfig,
 } from './settings.ts';
 import { openStore } from './store/open.ts';
-import type { Migration, Store } from './store/store.ts';
+import type { Migration, Store, Tx } from './store/store.ts';
 import { type SupervisedContext, supervise } from './supervise.ts';
 import { createTelemetry, telemetryMigrations } from './telemetry/context.ts';
 
@@ -39,6 +49,8 @@ export interface Overrides {
   readonly clock?: Clock;
   readonly logger?: Logger;
   readonly secrets?: Secrets;
+  /** How busy the process says it is. */
+  readonly load?: LoadSignals;
 }
 
 export interface RunningServer {
@@ -60,11 +72,16 @@ interface Edges {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly secrets: Secrets;
+  /** Seals secrets at rest under the secret file. */
+  readonly sealer: Sealer;
   readonly newId: NewId;
   readonly dataDir: DataDir;
   readonly store: Store;
   readonly bus: Bus;
+  readonly load: LoadSignals;
   readonly workers: WorkerPool;
+  /** Certificates of both ports; none: plaintext. */
+  readonly tls: Tls | undefined;
 }
 
 /** Starts a server. Throws AppError with one sentence when an edge cannot be opened. */
@@ -74,9 +91,16 @@ export async function startServer(config: Config, overrides: Overrides = {}): Pr
   const closers = createClosers(clock, logger);
   try {
     const edges = await openEdges(config, overrides, { clock, logger }, closers);
-    const identity = createIdentity({ ...edges, dataDir: config.DATA_DIR, config: identityConfig(config) });
+    const ledgers = createLedger({ ...edges, config: ledgerConfig(config) });
+    const identity = createIdentity({
+      ...edges,
+      dataDir: config.DATA_DIR,
+      config: identityConfig(config),
+      ledger: ledgerOf(ledgers, 'identity'),
+      methods: readPolicies(),
+    });
     await identity.bootstrap();
-    const contexts = createContexts(config, edges);
+    const contexts = createContexts(config, edges, ledgers);
     return await serve(config, edges, identity, contexts, closers);
   } catch (error) {
     await closers.unwind(config.STOP_TIMEOUT_MS);
@@ -94,15 +118,7 @@ export async function recoverAdminKey(config: Config): Promise<string> {
   const store = await openConfiguredStore(config, { clock, logger });
   try {
     await store.migrate(migrations);
-    const identity = createIdentity({
-      config: identityConfig(config),
-      dataDir: config.DATA_DIR,
-      store,
-      clock,
-      logger,
-      secrets: systemSecrets,
-    });
-    return await identity.recover();
+    return await recoverAdmin({ dataDir: config.DATA_DIR, store, clock, secrets: systemSecrets });
   } finally {
     await store.close();
   }
@@ -111,6 +127,7 @@ export async function recoverAdminKey(config: Config): Promise<string> {
 /** Every step of the schema but the store's own, in the order they are applied. */
 export const migrations: readonly Migration[] = [
   ...busMigrations,
+  ...ledgerMigrations,
   ...identityMigrations,
   ...telemetryMigrations,
   ...energyMigrations,
@@ -134,6 +151,15 @@ async function openEdges(
   const secrets = overrides.secrets ?? systemSecrets;
   const dataDir = claimDataDir(config.DATA_DIR);
   closers.push('data directory', dataDir.release);
+  const secret = readSecret({
+    path: config.SECRET_FILE,
+    dataDir: config.DATA_DIR,
+    mayCreate: config.DATABASE_URL === '',
+    secrets,
+  });
+  const certificates = tlsConfig(config);
+  const tls = certificates && (await openTls({ ...base, metrics, config: certificates }));
+  if (tls) closers.push('TLS', tls.stop);
   const store = await openConfiguredStore(config, base);
   closers.push('store', () => store.close());
   await store.migrate(migrations);
@@ -157,19 +183,36 @@ async function openEdges(
   const workers = createWorkerPool({ threads: config.WORKER_THREADS, queueMax: WORKER_QUEUE_MAX });
   closers.push('workers', () => workers.close());
   logger.info({ broker: bus.broker, durability: bus.durability, database: store.dialect }, 'edges open');
-  return { clock, logger, metrics, secrets, newId: createIds(clock), dataDir, store, bus, workers };
+  return {
+    ...base,
+    metrics,
+    secrets,
+    sealer: createSealer(secret, secrets),
+    newId: createIds(clock),
+    dataDir,
+    store,
+    bus,
+    load: overrides.load ?? watchLoad(() => store.recentCommitSeconds()),
+    workers,
+    tls,
+  };
 }
 
 /** Tasks that may wait for a worker; whoever asks for many bounds itself far below. */
 const WORKER_QUEUE_MAX = 4_096;
 
 /** In the order facts travel. */
-function createContexts(config: Config, edges: Edges): readonly SupervisedContext[] {
+function createContexts(config: Config, edges: Edges, ledger: Ledgers): readonly SupervisedContext[] {
   const telemetry = createTelemetry({ ...edges, config: telemetryConfig(config) });
   const energy = createEnergy({ ...edges, config: energyConfig(config) });
   const resilience = createResilience({ ...edges, config: resilienceConfig(config) });
-  const session = createSession({ ...edges, placement, ledger, config: sessionConfig(config) });
-  return Object.entries({ telemetry, energy, resilience, session }).map(([name, context]) =>
+  const session = createSession({
+    ...edges,
+    placement,
+    ledger: ledgerOf(ledger, 'session'),
+    config: sessionConfig(config),
+  });
+  return Object.entries({ telemetry, energy, resilience, session, ledger }).map(([name, context]) =>
     supervise(name, context, edges),
   );
 }
@@ -189,10 +232,14 @@ async function serve(
     logger,
     metrics,
     config: rpcConfig(config),
-    bindings: contexts.flatMap((context) => context.services),
+    bindings: [...identity.services, ...contexts.flatMap((context) => context.services)],
     verifier: identity.verifier,
+    audit: identity.audit,
+    load: edges.load,
+    random: createRandom(Math.floor(clock.nowMs()), process.pid),
+    ...(edges.tls && { tls: edges.tls }),
     createRequestId: edges.newId,
-    unavailable: storeWatch.unavailable,
+    unavailable: () => [...storeWatch.unavailable(), ...identity.unavailable()],
   });
   // Closed in reverse: new calls are refused and those under way finish before the contexts they need are stopped.
   closers.push('identity', identity.stop);
@@ -204,6 +251,7 @@ async function serve(
     routes: contexts.flatMap((context) => context.routes),
     gate: rpc.gate,
     bodyBytesMax: config.RPC_RECEIVE_BYTES_MAX,
+    certificateRequired: config.MTLS === 'required',
     createRequestId: edges.newId,
   });
   const http = createHttpServer({
@@ -212,7 +260,8 @@ async function serve(
     metrics,
     health: rpc.health,
     posts,
-    config: { address: config.HTTP_ADDRESS },
+    config: httpConfig(config),
+    ...(edges.tls && { tls: edges.tls }),
   });
   closers.push('HTTP', http.stop);
   closers.push('gRPC', () => rpc.stop(config.STOP_TIMEOUT_MS / 2));
@@ -257,5 +306,12 @@ const placement: Placement = {
   release: async () => undefined,
 };
 
-/** Stands in until there is a ledger: nothing is appended. */
-const ledger: Ledger = { append: async () => undefined };
+/** The ledger as one context sees it: its kinds begin with the context's name. */
+function ledgerOf({ ledger }: Ledgers, context: string) {
+  return {
+    append: (tx: Tx, kind: string, key: string, payload: Uint8Array) =>
+      ledger.append(tx, `${context}.${kind}`, key, payload),
+    /** Undefined while no checkpoint covers the entry. */
+    prove: async (index: number) => (index < ledger.latest().size ? ledger.prove(index) : undefined),
+  };
+}

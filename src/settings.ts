@@ -1,9 +1,14 @@
 /** From the one table of configuration to what each part asks for. Nothing is decided here. */
+
+import { readFileSync } from 'node:fs';
 import type { Config } from './config.ts';
 import type { EnergyConfig } from './energy/context.ts';
+import type { HttpConfig } from './http/serve.ts';
 import type { IdentityConfig } from './identity/context.ts';
+import type { LedgerConfig } from './ledger/context.ts';
 import type { ResilienceConfig } from './resilience/context.ts';
 import type { RpcConfig } from './rpc/serve.ts';
+import type { TlsConfig } from './rpc/tls.ts';
 import type { SessionConfig } from './session/context.ts';
 import type { TelemetryConfig } from './telemetry/context.ts';
 
@@ -17,6 +22,7 @@ export function rpcConfig(config: Config): RpcConfig {
     connectionsMax: config.RPC_CONNECTIONS_MAX,
     connectionsPerAddressMax: config.RPC_CONNECTIONS_PER_ADDRESS_MAX,
     firstByteMs: config.RPC_FIRST_BYTE_MS,
+    resetsMax: config.RPC_RESETS_MAX,
     metadataBytesMax: config.RPC_METADATA_BYTES_MAX,
     keepaliveMs: config.RPC_KEEPALIVE_MS,
     keepaliveTimeoutMs: config.RPC_KEEPALIVE_TIMEOUT_MS,
@@ -28,6 +34,28 @@ export function rpcConfig(config: Config): RpcConfig {
     stallMs: config.RPC_STALL_MS,
     slowMs: config.RPC_SLOW_MS,
     reflection: config.REFLECTION === 'on',
+    tokensPerMinute: {
+      FREE: config.RPC_RATE_FREE,
+      PRO: config.RPC_RATE_PRO,
+      ENTERPRISE: config.RPC_RATE_ENTERPRISE,
+    },
+    bucketsMax: config.RPC_RATE_BUCKETS_MAX,
+  };
+}
+
+export function httpConfig(config: Config): HttpConfig {
+  return { address: config.HTTP_ADDRESS, corsOrigins: config.HTTP_CORS_ORIGINS };
+}
+
+/** Undefined without certificates: both ports then speak plaintext. */
+export function tlsConfig(config: Config): TlsConfig | undefined {
+  if (config.TLS_CERT_FILE === '') return undefined;
+  return {
+    certFile: config.TLS_CERT_FILE,
+    keyFile: config.TLS_KEY_FILE,
+    clientCaFile: config.TLS_CLIENT_CA_FILE,
+    mtls: config.MTLS,
+    reloadMs: config.TLS_RELOAD_MS,
   };
 }
 
@@ -63,10 +91,50 @@ export function energyConfig(config: Config): EnergyConfig {
 
 export function identityConfig(config: Config): IdentityConfig {
   return {
+    issuer: config.JWT_ISSUER,
+    audience: config.JWT_AUDIENCE,
+    accessTtlMs: config.IDENTITY_ACCESS_TTL_MS,
+    refreshIdleMs: config.IDENTITY_REFRESH_IDLE_MS,
+    refreshMaxMs: config.IDENTITY_REFRESH_MAX_MS,
+    keyRotationMs: config.IDENTITY_KEY_ROTATION_MS,
+    keyAnnounceMs: config.IDENTITY_KEY_ANNOUNCE_MS,
+    skewMs: config.IDENTITY_SKEW_MS,
     cacheMs: config.IDENTITY_CACHE_MS,
     cacheEntriesMax: config.IDENTITY_CACHE_ENTRIES,
     pollIntervalMs: config.IDENTITY_POLL_MS,
+    staleMs: config.IDENTITY_STALE_MS,
+    passwordMemoryKib: config.IDENTITY_PASSWORD_KIB,
+    passwordPasses: config.IDENTITY_PASSWORD_PASSES,
+    audit: {
+      anchorIntervalMs: config.AUDIT_ANCHOR_MS,
+      anchorEntriesMax: config.AUDIT_ANCHOR_ENTRIES,
+      retentionMs: config.AUDIT_RETENTION_MS,
+      sumsMax: config.AUDIT_SUMS_MAX,
+      sumEntriesMax: config.AUDIT_SUM_ENTRIES_MAX,
+      proofWaitMs: config.AUDIT_PROOF_WAIT_MS,
+    },
   };
+}
+
+export function ledgerConfig(config: Config): LedgerConfig {
+  return {
+    origin: config.LEDGER_ORIGIN,
+    witnesses: linesOf(config.LEDGER_WITNESSES_FILE),
+    noteNames: ['sessions'],
+    checkpointIntervalMs: config.LEDGER_CHECKPOINT_MS,
+    scrubIntervalMs: config.LEDGER_SCRUB_MS,
+    heartbeatMs: config.LEDGER_HEARTBEAT_MS,
+    batchEntriesMax: config.LEDGER_BATCH_ENTRIES,
+    batchWaitMs: config.LEDGER_BATCH_WAIT_MS,
+    tilesMax: config.LEDGER_TILES_MAX,
+  };
+}
+
+/** The lines of a file that say something; none without a file. */
+function linesOf(path: string): readonly string[] {
+  if (path === '') return [];
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
 }
 
 export function resilienceConfig(config: Config): ResilienceConfig {

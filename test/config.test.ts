@@ -53,6 +53,32 @@ describe('configuration', () => {
       expect(faultsOf({ HOMEOSTAT_SESSION_OWNER_LIMIT: given })).toHaveLength(1);
   });
 
+  test('TLS needs both its files, client certificates need TLS and somebody who vouches for them', () => {
+    const pair = { HOMEOSTAT_TLS_CERT_FILE: 'c', HOMEOSTAT_TLS_KEY_FILE: 'k' };
+    expect(faultsOf(pair)).toEqual([]);
+    expect(faultsOf({ HOMEOSTAT_TLS_CERT_FILE: 'c' })).toHaveLength(1);
+    expect(faultsOf({ ...pair, HOMEOSTAT_MTLS: 'required' })).toHaveLength(1);
+    expect(faultsOf({ ...pair, HOMEOSTAT_TLS_CLIENT_CA_FILE: 'a' })).toHaveLength(1);
+    expect(faultsOf({ ...pair, HOMEOSTAT_MTLS: 'required', HOMEOSTAT_TLS_CLIENT_CA_FILE: 'a' })).toEqual([]);
+    expect(faultsOf({ ...pair, HOMEOSTAT_GRPC_ADDRESS: '0.0.0.0:1' })).toEqual([]);
+  });
+
+  test('servers on one database need one secret file', () => {
+    const shared = { HOMEOSTAT_DATABASE_URL: 'postgresql://u@h/d' };
+    expect(faultsOf(shared)).toHaveLength(1);
+    expect(faultsOf({ ...shared, HOMEOSTAT_SECRET_FILE: '/s' })).toEqual([]);
+  });
+
+  test('origins are read as browsers send them', () => {
+    const origins = 'https://a.example, http://localhost:3000';
+    expect(readConfig({ HOMEOSTAT_HTTP_CORS_ORIGINS: origins }).HTTP_CORS_ORIGINS).toEqual([
+      'https://a.example',
+      'http://localhost:3000',
+    ]);
+    for (const given of ['*', 'a.example', 'https://a.example/', 'https://A.example', 'null'])
+      expect(faultsOf({ HOMEOSTAT_HTTP_CORS_ORIGINS: given })).toHaveLength(1);
+  });
+
   test('listening beyond loopback needs ALLOW_PLAINTEXT', () => {
     expect(faultsOf({ HOMEOSTAT_HTTP_ADDRESS: '0.0.0.0:8080' })).toHaveLength(1);
     expect(faultsOf({ HOMEOSTAT_HTTP_ADDRESS: '0.0.0.0:8080', HOMEOSTAT_ALLOW_PLAINTEXT: 'true' })).toEqual(

@@ -9,6 +9,18 @@ import {
   StreamConfiguredSchema,
 } from '../gen/homeostat/energy/v1/energy_events_pb.ts';
 import {
+  AuditAnchoredSchema,
+  CredentialRevokedSchema,
+  PrincipalChangedSchema,
+  RefreshReusedSchema,
+  RoleChangedSchema,
+  SigningKeyRotatedSchema,
+} from '../gen/homeostat/identity/v1/identity_events_pb.ts';
+import {
+  CheckpointPublishedSchema,
+  LedgerDamagedSchema,
+} from '../gen/homeostat/ledger/v1/ledger_events_pb.ts';
+import {
   DefenseLevelChangedSchema,
   HealthUpdatedSchema,
   PhaseRiskAssessedSchema,
@@ -53,6 +65,14 @@ export const topics = {
   healthUpdated: topic(HealthUpdatedSchema, 'transient'),
   sessionStateChanged: topic(SessionStateChangedSchema, 'recorded'),
   sessionRefused: topic(SessionRefusedSchema, 'transient'),
+  credentialRevoked: topic(CredentialRevokedSchema, 'recorded'),
+  principalChanged: topic(PrincipalChangedSchema, 'recorded'),
+  roleChanged: topic(RoleChangedSchema, 'recorded'),
+  signingKeyRotated: topic(SigningKeyRotatedSchema, 'recorded'),
+  refreshReused: topic(RefreshReusedSchema, 'recorded'),
+  auditAnchored: topic(AuditAnchoredSchema, 'recorded'),
+  checkpointPublished: topic(CheckpointPublishedSchema, 'recorded'),
+  ledgerDamaged: topic(LedgerDamagedSchema, 'recorded'),
 } as const;
 
 /** Subject of one event; `id` is one token (`eventId`). */

@@ -26,8 +26,12 @@ const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./replay.ts')).replay as Command,
   },
   token: {
-    summary: 'recover the admin key',
+    summary: 'print an access token, or recover the admin key',
     load: async () => (await import('./token.ts')).token as Command,
+  },
+  verify: {
+    summary: 'check offline what a server has handed out',
+    load: async () => (await import('./verify.ts')).verify as Command,
   },
   doctor: {
     summary: 'say what is wrong with an installation, and what to do',

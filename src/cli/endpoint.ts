@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectProducer, type Producer } from '../bus/producer.ts';
-import { type Clients, createClients } from '../client/client.ts';
+import { type ChannelOptions, type Clients, createClients } from '../client/client.ts';
 import { readServerRecord } from '../data-dir.ts';
 import { unusable } from './failure.ts';
-import { outsideBroker } from './launch.ts';
+import { configured, outsideBroker } from './launch.ts';
 
 export interface Endpoint {
   /** `host:port` of gRPC now. Throws a CliFailure when no server listens there. */
@@ -47,8 +47,8 @@ export function endpointOf(dataDir: string, broker: 'managed' | 'environment'): 
   };
   const connect = (): ServerLink => {
     let address = grpcAddress();
-    const token = read('admin.key');
-    let clients = createClients({ address, token });
+    const options = { token: read('admin.key'), ...(broker === 'environment' && securely()) };
+    let clients = createClients({ ...options, address });
     return {
       get clients() {
         return clients;
@@ -58,7 +58,7 @@ export function endpointOf(dataDir: string, broker: 'managed' | 'environment'): 
         if (!now || now === address) return; // Not back yet, or never away.
         clients.close();
         address = now;
-        clients = createClients({ address, token });
+        clients = createClients({ ...options, address });
       },
       close: () => clients.close(),
     };
@@ -73,4 +73,10 @@ export function endpointOf(dataDir: string, broker: 'managed' | 'environment'): 
       return connectProducer({ url, ...(credsFile && { credsFile }), ...(caFile && { caFile }) });
     },
   };
+}
+
+/** How to speak to a server with TLS: its own certificate file vouches for it. */
+function securely(): Pick<ChannelOptions, 'tls'> | undefined {
+  const { TLS_CERT_FILE: certFile } = configured();
+  return certFile === '' ? undefined : { tls: { caFile: certFile } };
 }

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { ensureNats } from '../bus/find-nats.ts';
 import { type Config, ConfigError, PREFIX, processEnvironment, readConfig } from '../config.ts';
 import { AppError, describeError } from '../errors.ts';
-import type { RunningServer } from '../server.ts';
+import { UNLOADED } from '../rpc/load-signals.ts';
+import type { Overrides, RunningServer } from '../server.ts';
 import { CliFailure, unusable } from './failure.ts';
 
 /** Starts a server as the environment says. Throws a CliFailure (2) of one sentence, or one line per fault. */
@@ -38,11 +39,17 @@ export async function launchIsolated(keep: boolean): Promise<IsolatedServer> {
       [`${PREFIX}GRPC_ADDRESS`]: '127.0.0.1:0',
       [`${PREFIX}HTTP_ADDRESS`]: '127.0.0.1:0',
       [`${PREFIX}DATABASE_URL`]: undefined,
+      [`${PREFIX}SECRET_FILE`]: undefined,
+      [`${PREFIX}TLS_CERT_FILE`]: undefined,
+      [`${PREFIX}TLS_KEY_FILE`]: undefined,
+      [`${PREFIX}TLS_CLIENT_CA_FILE`]: undefined,
+      [`${PREFIX}MTLS`]: undefined,
       [`${PREFIX}NATS_URL`]: undefined,
       [`${PREFIX}NATS_CREDS_FILE`]: undefined,
       [`${PREFIX}NATS_CA_FILE`]: undefined,
     };
-    const server = await launch(configOf(environment));
+    // Whoever feeds it shares its process: that is no reason to refuse anybody.
+    const server = await launch(configOf(environment), { load: UNLOADED });
     const dispose = async () => {
       await server.stop();
       if (!keep) await rm(dataDir, { recursive: true, force: true });
@@ -72,6 +79,11 @@ export async function recoverKey(): Promise<string> {
   }
 }
 
+/** What this environment says. Throws a CliFailure (2) with one line per fault. */
+export function configured(): Config {
+  return configOf(processEnvironment());
+}
+
 /** The producers' view of the broker named in the environment; undefined when the server manages its own. */
 export function outsideBroker(): { url: string; credsFile: string; caFile: string } | undefined {
   const config = configOf(processEnvironment());
@@ -91,11 +103,11 @@ function configOf(environment: Readonly<Record<string, string | undefined>>): Co
   }
 }
 
-async function launch(config: Config): Promise<RunningServer> {
+async function launch(config: Config, overrides: Overrides = {}): Promise<RunningServer> {
   try {
     if (!config.NATS_URL) await ensureNats({ onInstall: announceInstall });
     const { startServer } = await import('../server.ts');
-    return await startServer(config);
+    return await startServer(config, overrides);
   } catch (error) {
     throw startFailure(error);
   }

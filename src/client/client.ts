@@ -16,6 +16,11 @@ import type {
   MessageShape,
 } from '@bufbuild/protobuf';
 import { EnergyService } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
+import { ApiKeyService } from '../gen/homeostat/identity/v1/api_key_service_pb.ts';
+import { AuditService } from '../gen/homeostat/identity/v1/audit_service_pb.ts';
+import { AuthService } from '../gen/homeostat/identity/v1/auth_service_pb.ts';
+import { UserService } from '../gen/homeostat/identity/v1/user_service_pb.ts';
+import { LedgerService } from '../gen/homeostat/ledger/v1/ledger_service_pb.ts';
 import { ResilienceService } from '../gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import { ThermodynamicsService } from '../gen/homeostat/resilience/v1/thermodynamics_service_pb.ts';
 import { SessionService } from '../gen/homeostat/session/v1/session_service_pb.ts';
@@ -101,6 +106,11 @@ export interface Clients {
   readonly resilience: Client<typeof ResilienceService>;
   readonly thermodynamics: Client<typeof ThermodynamicsService>;
   readonly session: Client<typeof SessionService>;
+  readonly ledger: Client<typeof LedgerService>;
+  readonly auth: Client<typeof AuthService>;
+  readonly users: Client<typeof UserService>;
+  readonly apiKeys: Client<typeof ApiKeyService>;
+  readonly audit: Client<typeof AuditService>;
   /** Ends the connection; calls under way fail. */
   close(): void;
 }
@@ -114,6 +124,11 @@ export function createClients(options: ChannelOptions): Clients {
     resilience: createClient(ResilienceService, channel),
     thermodynamics: createClient(ThermodynamicsService, channel),
     session: createClient(SessionService, channel),
+    ledger: createClient(LedgerService, channel),
+    auth: createClient(AuthService, channel),
+    users: createClient(UserService, channel),
+    apiKeys: createClient(ApiKeyService, channel),
+    audit: createClient(AuditService, channel),
     close: channel.close,
   };
 }

@@ -44,7 +44,7 @@ export interface Placement {
 
 /** Keeps what must be provable. `kind` is this context's own name for it; (kind, key) is appended once. */
 export interface Ledger {
-  append(tx: Tx, kind: string, key: string, bytes: Uint8Array): Promise<void>;
+  append(tx: Tx, kind: string, key: string, bytes: Uint8Array): Promise<unknown>;
 }
 
 /** What session needs of the bus. */

@@ -3,26 +3,14 @@
  * ledger entry and its idempotency key. A refused command leaves nothing behind, its key included: sent again after
  * the retry delay with the same key, it is judged anew.
  */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type FieldViolation, fieldError } from '../errors.ts';
 import {
   type CancelSessionRequest,
-  CancelSessionRequestSchema,
-  CancelSessionResponseSchema,
-  CreateSessionRequestSchema,
-  CreateSessionResponseSchema,
   type ListSessionsRequest,
   SessionService,
 } from '../gen/homeostat/session/v1/session_service_pb.ts';
-import { grantsOf, isAllowed } from '../rpc/authorize.ts';
-import {
-  type Call,
-  type Handlers,
-  type Principal,
-  type ServiceBinding,
-  serviceBinding,
-} from '../rpc/handler.ts';
-import { idempotent, requestDigest } from '../store/idempotency.ts';
+import { runCommand } from '../rpc/command.ts';
+import { type Call, type Handlers, type ServiceBinding, serviceBinding } from '../rpc/handler.ts';
 import type { Tx } from '../store/store.ts';
 import { refusalCause } from './admission.ts';
 import type { SessionDeps } from './context.ts';
@@ -36,7 +24,7 @@ const PAGE_SIZE = 50;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Commands on anybody's sessions; without it a caller commands its own. */
-const OPERATE = grantsOf('session.operate');
+const OPERATE = 'session.operate';
 
 /** Kind of the ledger entry of a cancellation. */
 const CANCELLED = 'cancelled';
@@ -58,35 +46,17 @@ class Refused extends Error {
 export function createSessionService(deps: Deps): ServiceBinding {
   const { store, bus, counters, newId } = deps;
 
-  const once = async (command: Command, work: (tx: Tx) => Promise<Uint8Array>): Promise<Uint8Array> => {
-    const result = await store.transact((tx) =>
-      idempotent(tx, { ...command, nowMs: deps.clock.nowMs() }, () => work(tx)),
-    );
-    if (result.outcome === 'reused')
-      throw sessionError('IDEMPOTENCY_KEY_REUSED', { idempotency_key: command.key });
-    return result.response;
-  };
-
-  const inTurn = store.dialect === 'postgresql' ? createQueue() : atOnce;
-
   const handlers: Handlers<typeof SessionService> = {
     async createSession(request, call) {
-      const { principal } = call;
       const about = descriptionFromProto(request);
       refuse(descriptionViolations(about));
-      const bytes = toBinary(CreateSessionRequestSchema, request);
-      const command = commandOf('CreateSession', principal, request.idempotencyKey, bytes);
       try {
-        const response = await inTurn(() =>
-          once(command, async (tx) => {
-            const session = await admit(deps, tx, call, about);
-            return toBinary(
-              CreateSessionResponseSchema,
-              create(CreateSessionResponseSchema, { session: sessionToProto(session) }),
-            );
-          }),
-        );
-        return fromBinary(CreateSessionResponseSchema, response);
+        return await runCommand(deps, call, {
+          method: SessionService.method.createSession,
+          request,
+          ...commanded(request),
+          work: async (tx) => ({ session: sessionToProto(await admit(deps, tx, call, about)) }),
+        });
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         const { refusal, retryAfterMs } = error;
@@ -114,38 +84,16 @@ export function createSessionService(deps: Deps): ServiceBinding {
 
     async cancelSession(request, call) {
       refuse(textViolations({ reason: request.reason }));
-      const bytes = toBinary(CancelSessionRequestSchema, request);
-      const command = commandOf('CancelSession', call.principal, request.idempotencyKey, bytes);
-      const response = await once(command, async (tx) => {
-        const session = await giveUp(deps, tx, call, request);
-        return toBinary(
-          CancelSessionResponseSchema,
-          create(CancelSessionResponseSchema, { session: sessionToProto(session) }),
-        );
+      return runCommand(deps, call, {
+        method: SessionService.method.cancelSession,
+        request,
+        ...commanded(request),
+        work: async (tx) => ({ session: sessionToProto(await giveUp(deps, tx, call, request)) }),
       });
-      return fromBinary(CancelSessionResponseSchema, response);
     },
   };
   return serviceBinding(SessionService, handlers);
 }
-
-type Turn = <Result>(work: () => Promise<Result>) => Promise<Result>;
-
-/**
- * One after the other. Admissions count what other admissions write, so on PostgreSQL any two at once conflict and one
- * of them starts again; waiting for one's turn is faster and fair. (Admissions of other servers still conflict.)
- */
-function createQueue(): Turn {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const result = last.then(work);
-    last = result.catch(() => undefined); // The caller has the rejection; the next one in turn does not care.
-    return result;
-  };
-}
-
-/** SQLite runs commands one after the other as it is, and those that wait together share a commit. */
-const atOnce: Turn = (work) => work();
 
 /** Stores a new session if it is admitted; throws Refused, which rolls back what was reserved. */
 async function admit(deps: Deps, tx: Tx, call: Call, about: Description): Promise<Session> {
@@ -178,7 +126,7 @@ async function giveUp(deps: Deps, tx: Tx, call: Call, request: CancelSessionRequ
   const { principal, traceparent } = call;
   const { sessionId, version, reason } = request;
   const before = found(await findSession(tx, sessionId), sessionId);
-  if (before.owner !== principal.id && !isAllowed(principal, OPERATE)) throw sessionError('NOT_OWNER', {});
+  if (before.owner !== principal.id && !principal.allows(OPERATE)) throw sessionError('NOT_OWNER', {});
   if (version !== undefined && version !== BigInt(before.version))
     throw sessionError('VERSION_CONFLICT', { current: before.version });
   const decision = cancel(before, principal.id, reason, deps.clock.nowMs());
@@ -192,19 +140,13 @@ async function giveUp(deps: Deps, tx: Tx, call: Call, request: CancelSessionRequ
   return change.session;
 }
 
-interface Command {
-  readonly principal: string;
-  readonly method: string;
-  readonly key: string;
-  readonly requestDigest: string;
-}
-
-function commandOf(method: string, principal: Principal, key: string, request: Uint8Array): Command {
+/** What session's commands have in common: their key, and what the audit trail calls them about. */
+function commanded({ idempotencyKey }: { readonly idempotencyKey: string }) {
   return {
-    principal: principal.id,
-    method: `${SessionService.typeName}/${method}`,
-    key,
-    requestDigest: requestDigest(request),
+    key: idempotencyKey,
+    reused: () => sessionError('IDEMPOTENCY_KEY_REUSED', { idempotency_key: idempotencyKey }),
+    resource: (reply: { readonly session?: { readonly sessionId: string } | undefined }) =>
+      `session/${reply.session?.sessionId ?? ''}`,
   };
 }
 

@@ -24,7 +24,10 @@ describe('arguments that cannot be used end with exit code 2 and one sentence', 
     [['fly'], /there is no command "fly"/],
     [['serve', 'now'], /takes no argument, not 1/],
     [['serve', '--fast'], /Unknown option '--fast'/],
-    [['token'], /needs --bootstrap/],
+    [['token', '--to', '/nowhere'], /no server runs on \/nowhere/],
+    [['token', '--ttl', '2d'], /--ttl must be a duration/],
+    [['token', '--role', 'No'], /--role must be the name of a role/],
+    [['token', '--bootstrap', '--role', 'viewer'], /--bootstrap alone/],
     [['replay'], /takes <file>, not 0 arguments/],
     [['replay', 'a.csv', 'b.csv'], /takes <file>, not 2 arguments/],
     [['replay', '/nowhere/a.csv'], /there is no file \/nowhere\/a\.csv/],
@@ -64,7 +67,7 @@ describe('help', () => {
   test('lists every command', async () => {
     const { code, out, err } = await run('--help');
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    for (const name of ['serve', 'demo', 'replay', 'token', 'doctor'])
+    for (const name of ['serve', 'demo', 'replay', 'token', 'verify', 'doctor'])
       expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 
@@ -72,7 +75,8 @@ describe('help', () => {
     ['serve', []],
     ['demo', ['--nodes', '--seed', '--for', '--json']],
     ['replay', ['--to', '--rate', '--report', '--scores', '--metric-column']],
-    ['token', ['--bootstrap']],
+    ['token', ['--role', '--scope', '--ttl', '--to', '--bootstrap']],
+    ['verify', ['--trust', '--witnesses', '--payload', '--json']],
     ['doctor', ['--json', '--thorough', '--probe']],
   ])('of %s names its options and exit codes', async (name, options) => {
     const { code, out } = await run(name, '--help');

@@ -28,7 +28,11 @@ const missing = postgresqlMissing();
       await cluster.dispose();
       await removeFolder(folder);
     });
-    const environment = (url: string) => environmentOf(join(folder, 'data'), { HOMEOSTAT_DATABASE_URL: url });
+    const environment = (url: string) =>
+      environmentOf(join(folder, 'data'), {
+        HOMEOSTAT_DATABASE_URL: url,
+        HOMEOSTAT_SECRET_FILE: join(folder, 'secret'),
+      });
 
     test('that is empty has every step pending; migrated, none', async () => {
       const url = await cluster.createDatabase('doctor_migrated');

@@ -277,6 +277,7 @@ test('what hangs costs its deadline once: silent broker and database together ta
     environmentOf(join(folder, 'none'), {
       HOMEOSTAT_NATS_URL: `nats://127.0.0.1:${silence.port}`,
       HOMEOSTAT_DATABASE_URL: `postgresql://u:hunter2@127.0.0.1:${silence.port}/fleet`,
+      HOMEOSTAT_SECRET_FILE: join(folder, 'secret'),
     }),
   );
   expect(performance.now() - startMs).toBeLessThan(5_000);

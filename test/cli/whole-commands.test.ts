@@ -8,6 +8,7 @@ import { runCommandLine } from '../../src/cli/command-line.ts';
 import type { DemoResult } from '../../src/cli/demo-run.ts';
 import { launchIsolated } from '../../src/cli/launch.ts';
 import { type ReplayReport, reportDigest } from '../../src/cli/report.ts';
+import { createClients } from '../../src/client/client.ts';
 import { systemClock } from '../../src/clock.ts';
 
 let folder: string;
@@ -192,6 +193,37 @@ describe('homeostat replay', () => {
     });
   }, 60_000);
 });
+
+test('homeostat token prints a token for the administrator, for a role, and for scopes, and nothing else', async () => {
+  const own = await launchIsolated(true);
+  try {
+    const token = async (...args: string[]) => {
+      const { code, out, err } = await run(['token', '--to', own.dataDir, ...args]);
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+      return out.trim();
+    };
+    const outcomeOf = async (bearer: string) => {
+      const clients = createClients({ address: own.server.grpcAddress, token: bearer });
+      const calls = [clients.users.listUsers({}), clients.session.listSessions({})];
+      const outcomes = (await Promise.allSettled(calls)).map(({ status }) => status === 'fulfilled');
+      clients.close();
+      return outcomes;
+    };
+    expect(await outcomeOf(await token())).toEqual([true, true]);
+    expect(await outcomeOf(await token('--scope', 'session.read', '--ttl', '1m'))).toEqual([false, true]);
+    for (let i = 0; i < 2; i++)
+      expect(await outcomeOf(await token('--role', 'viewer'))).toEqual([false, true]);
+    expect(await run(['token', '--to', own.dataDir, '--role', 'nobody-has-this'])).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringContaining('ROLE_NOT_FOUND'),
+    });
+  } finally {
+    await own.dispose();
+    await rm(own.dataDir, { recursive: true });
+  }
+}, 60_000);
 
 test('homeostat token --bootstrap writes a new admin key that only its owner can read, and never prints it', async () => {
   const before = process.env['HOMEOSTAT_DATA_DIR'];

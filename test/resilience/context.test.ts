@@ -15,8 +15,9 @@ import type { WindowClosed } from '../../src/gen/homeostat/telemetry/v1/telemetr
 import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
 import { createMetrics } from '../../src/observability.ts';
 import { createResilience, resilienceMigrations } from '../../src/resilience/context.ts';
-import type { Call, Handlers } from '../../src/rpc/handler.ts';
+import type { Handlers } from '../../src/rpc/handler.ts';
 import { openTestBus, type TestBus, until } from '../support/broker.ts';
+import { callOf } from '../support/calls.ts';
 import { openTestStore, silentLogger, type TestStore } from '../support/stores.ts';
 import { closedWindow, config } from './worlds.ts';
 
@@ -32,12 +33,7 @@ afterAll(async () => {
   await world.dispose();
 });
 
-const call: Call = {
-  principal: { id: 'test', permissions: [] },
-  requestId: 'r1',
-  signal: new AbortController().signal,
-  traceparent: undefined,
-};
+const call = callOf();
 
 /** The context as the server makes it, with its handlers at hand. */
 function open() {

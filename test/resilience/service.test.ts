@@ -13,7 +13,8 @@ import { createHealthBoard } from '../../src/resilience/health.ts';
 import { readPart } from '../../src/resilience/ingest.ts';
 import { createResilienceService } from '../../src/resilience/service.ts';
 import { createResilienceStore, type LogEntry, resilienceMigrations } from '../../src/resilience/store.ts';
-import type { Call, Handlers } from '../../src/rpc/handler.ts';
+import type { Handlers } from '../../src/rpc/handler.ts';
+import { callOf } from '../support/calls.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { openTestStore, type TestStore } from '../support/stores.ts';
 import { logEntry } from './log-entries.ts';
@@ -38,10 +39,6 @@ function service(running = true) {
   board.show(cells);
   const binding = createResilienceService({ board, table, clock, running: () => running });
   return { table, binding, handlers: binding.handlers as unknown as Handlers<typeof ResilienceService> };
-}
-
-function callOf(signal = new AbortController().signal): Call {
-  return { principal: { id: 'test', permissions: [] }, requestId: 'r1', signal, traceparent: undefined };
 }
 
 function entry(place: number, hoursAgo: number, cluster?: string): LogEntry {
@@ -102,7 +99,7 @@ describe('health and defense', () => {
     const abort = new AbortController();
     const watch = (init: object) =>
       handlers
-        .watchHealth(create(WatchHealthRequestSchema, init), callOf(abort.signal))
+        .watchHealth(create(WatchHealthRequestSchema, init), callOf({ signal: abort.signal }))
         [Symbol.asyncIterator]();
     await expect(watch({ scope: { domain: 'fleet', cluster: 'zz' } }).next()).rejects.toMatchObject({
       reason: 'CELL_NOT_FOUND',

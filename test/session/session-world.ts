@@ -21,7 +21,7 @@ import {
 } from '../../src/gen/homeostat/session/v1/session_service_pb.ts';
 import { createIds } from '../../src/ids.ts';
 import { createMetrics } from '../../src/observability.ts';
-import type { Call, Handlers } from '../../src/rpc/handler.ts';
+import type { Handlers } from '../../src/rpc/handler.ts';
 import {
   createSession,
   type Ledger,
@@ -30,6 +30,7 @@ import {
   type SessionConfig,
 } from '../../src/session/context.ts';
 import type { Store } from '../../src/store/store.ts';
+import { callOf, principalOf } from '../support/calls.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { silentLogger } from '../support/stores.ts';
 
@@ -127,12 +128,7 @@ export function createSessionWorld(options: {
   const handlers = context.services[0]!.handlers as unknown as Handlers<typeof SessionService>;
   return {
     as(id, permissions = OWNER_PERMISSIONS) {
-      const call: Call = {
-        principal: { id, permissions },
-        requestId: 'test',
-        signal: new AbortController().signal,
-        traceparent: undefined,
-      };
+      const call = callOf({ principal: principalOf(id, ...permissions) });
       return {
         async create(request) {
           const reply = await handlers.createSession(create(CreateSessionRequestSchema, request), call);

@@ -12,6 +12,7 @@ import { type Clients, createClients } from '../../src/client/client.ts';
 import { readConfig } from '../../src/config.ts';
 import { TelemetryBatchSchema } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { createLogger } from '../../src/observability.ts';
+import { UNLOADED } from '../../src/rpc/load-signals.ts';
 import { type Overrides, type RunningServer, startServer } from '../../src/server.ts';
 
 export interface World {
@@ -41,7 +42,11 @@ export async function startWorld(
     HOMEOSTAT_HTTP_ADDRESS: '127.0.0.1:0',
     ...options.environment,
   });
-  const server = await startServer(config, { logger: createLogger('silent'), ...options.overrides });
+  const server = await startServer(config, {
+    logger: createLogger('silent'),
+    load: UNLOADED, // This machine may be busy with other tests.
+    ...options.overrides,
+  });
   const adminKey = readFileSync(server.adminKeyFile, 'utf8').trim();
   const clients = createClients({ address: server.grpcAddress, token: adminKey });
   const producer = await connectProducer({ url: readFileSync(server.producerUrlFile, 'utf8').trim() });

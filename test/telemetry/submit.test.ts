@@ -10,8 +10,9 @@ import {
 } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { SILENCE_SOURCE } from '../../src/telemetry/fold/fold.ts';
 import { CREDIT } from '../../src/telemetry/submit-service.ts';
+import { callOf } from '../support/calls.ts';
 import { type BatchInit, batchInit, CLUSTER, DOMAIN, START_MS, subjectOf } from './messages.ts';
-import { callOf, startTelemetryWorld, type TelemetryWorld } from './telemetry-world.ts';
+import { startTelemetryWorld, type TelemetryWorld } from './telemetry-world.ts';
 
 const stream = { domain: DOMAIN, cluster: CLUSTER };
 
@@ -138,7 +139,7 @@ describe('batches handed in', () => {
       yield { batch: batchInit({ source: 'gone', sequence: 1, samples: [[2, 1]] }) };
       await new Promise((resolve) => given.signal.addEventListener('abort', resolve));
     }
-    const call = world.calls.ingest(requests(), callOf(given.signal))[Symbol.asyncIterator]();
+    const call = world.calls.ingest(requests(), callOf({ signal: given.signal }))[Symbol.asyncIterator]();
     expect((await call.next()).value.ack).toMatchObject({ outcome: BatchOutcome.STORED });
     const next = call.next();
     given.abort();
@@ -169,7 +170,7 @@ describe('a watch', () => {
   afterAll(() => world.stop());
 
   const watch = (init: { metrics?: string[]; resumeToken?: string }, signal: AbortSignal) =>
-    world.calls.watch({ stream, metrics: [], resumeToken: '', ...init }, callOf(signal));
+    world.calls.watch({ stream, metrics: [], resumeToken: '', ...init }, callOf({ signal }));
 
   test('gives batches from its resume token on, as they were offered, less the metrics not asked for', async () => {
     const batches: BatchInit[] = [

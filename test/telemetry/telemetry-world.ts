@@ -63,10 +63,6 @@ interface Instant {
   readonly nanos: number;
 }
 
-export function callOf(signal: AbortSignal = new AbortController().signal): Call {
-  return { principal: { id: 'tester', permissions: [] }, requestId: 'r', signal, traceparent: undefined };
-}
-
 export interface TelemetryWorld {
   readonly bus: Bus;
   readonly broker: TestBroker;

@@ -1,6 +1,7 @@
 /**
- * The README's calls, run as printed by a shell against a real server, in a folder laid out as the README assumes.
- * Only the two default addresses are replaced, since another server may hold them.
+ * The README's calls, and those of docs/ledger.md, run as printed by a shell against a real server, in a folder laid out
+ * as the README assumes. Only the two default addresses are replaced, since another server may hold them, and `npm run`
+ * by what it has built already.
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
@@ -14,12 +15,13 @@ import { eventually, startWorld, type World } from '../support/world.ts';
 const run = promisify(execFile);
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const ledgerDocs = readFileSync(join(root, 'docs', 'ledger.md'), 'utf8');
 const hasGrpcurl = spawnSync('grpcurl', ['-version']).status === 0;
 
 /** The shell block after a marker, as printed. */
-function block(name: string): string {
-  const found = new RegExp(`<!-- ${name} -->\\n\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(readme);
-  if (!found) throw new Error(`README.md has no block ${name}`);
+function block(name: string, document = readme): string {
+  const found = new RegExp(`<!-- ${name} -->\\n\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(document);
+  if (!found) throw new Error(`the document has no block ${name}`);
   return found[1]!;
 }
 
@@ -41,7 +43,10 @@ describe('the README', () => {
 
   /** Runs blocks in one shell; resolves with what they print, whatever the last exit code. */
   const shell = async (...scripts: string[]) => {
-    const script = scripts.join('\n').replaceAll('127.0.0.1:50051', world.server.grpcAddress);
+    const script = scripts
+      .join('\n')
+      .replaceAll('127.0.0.1:50051', world.server.grpcAddress)
+      .replaceAll('npm run -s homeostat --', `node ${join(root, 'dist', 'cli', 'main.js')}`);
     const { stdout, stderr } = await run('bash', ['-c', script], { cwd: folder }).catch(
       (error: { stdout: string; stderr: string }) => error,
     );
@@ -61,6 +66,24 @@ describe('the README', () => {
       (text) => text.includes('MAP_MODE_PHYSICAL'),
     );
     expect(map).toContain('1124.99');
+  }, 60_000);
+
+  test('a user logs in and may do what its role says; a key does what it is for; an export proves itself', async () => {
+    const printed = await shell(functions, block('users'), block('key'), block('audit'));
+    expect(printed).toContain('"username": "ann"');
+    expect(printed).toContain('"level": 1');
+    expect(printed.match(/"code": "[a-z_]+"/g)).toEqual(['"code": "permission_denied"']);
+    expect(printed).toContain('NO_PERMISSION: this needs permission user.read');
+    expect(printed).toContain('The audit export is valid.');
+  }, 60_000);
+
+  test('an entry is appended to the ledger and proven without the server', async () => {
+    await shell(functions, block('ledger', ledgerDocs));
+    const printed = await eventually(
+      () => shell(functions, block('ledger', ledgerDocs).split('\n')[0]!, block('prove', ledgerDocs)),
+      (text) => text.includes('is valid'),
+    );
+    expect(printed).toContain('The entry is valid.');
   }, 60_000);
 
   test('one line of JSON is accepted, and a broken one is kept with its reason', async () => {

@@ -74,8 +74,11 @@ describe('a server that cannot start', () => {
 
   test('without a database names its address, not its password', async () => {
     const away = await port(false);
+    const secret = join(dataDir, 'secret');
+    writeFileSync(secret, Buffer.alloc(32, 1), { mode: 0o600 });
     const { code, stderr } = await serve({
       HOMEOSTAT_DATABASE_URL: `postgresql://u:hunter2@127.0.0.1:${away}/fleet`,
+      HOMEOSTAT_SECRET_FILE: secret,
     });
     expect(code).toBe(2);
     oneSentence(stderr, new RegExp(`127\\.0\\.0\\.1:${away}`));

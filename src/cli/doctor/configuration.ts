@@ -38,8 +38,12 @@ export function checkConfiguration(environment: Environment): {
 
 /** What to do where each value can be used, and they cannot be used together. */
 const TOGETHER: Partial<Record<Variable, string>> = {
-  GRPC_ADDRESS: `Listen on 127.0.0.1 and let a proxy end TLS, or set ${PREFIX}ALLOW_PLAINTEXT=true where you trust the network.`,
-  HTTP_ADDRESS: `Listen on 127.0.0.1, or set ${PREFIX}ALLOW_PLAINTEXT=true where you trust the network.`,
+  GRPC_ADDRESS: `Set ${PREFIX}TLS_CERT_FILE and ${PREFIX}TLS_KEY_FILE, listen on 127.0.0.1, or set ${PREFIX}ALLOW_PLAINTEXT=true where you trust the network.`,
+  HTTP_ADDRESS: `Set ${PREFIX}TLS_CERT_FILE and ${PREFIX}TLS_KEY_FILE, listen on 127.0.0.1, or set ${PREFIX}ALLOW_PLAINTEXT=true where you trust the network.`,
+  TLS_CERT_FILE: `Set both ${PREFIX}TLS_CERT_FILE and ${PREFIX}TLS_KEY_FILE, or neither.`,
+  TLS_CLIENT_CA_FILE: `Set ${PREFIX}MTLS=optional or required, or unset ${PREFIX}TLS_CLIENT_CA_FILE.`,
+  MTLS: `Set ${PREFIX}TLS_CERT_FILE, ${PREFIX}TLS_KEY_FILE and ${PREFIX}TLS_CLIENT_CA_FILE, or unset ${PREFIX}MTLS.`,
+  DATABASE_URL: `head -c 32 /dev/urandom > secret.key && chmod 600 secret.key   # give it to every server by ${PREFIX}SECRET_FILE`,
   NATS_CREDS_FILE: `Set ${PREFIX}NATS_URL, or unset ${PREFIX}NATS_CREDS_FILE.`,
   NATS_CA_FILE: `Set ${PREFIX}NATS_URL, or unset ${PREFIX}NATS_CA_FILE.`,
   RPC_DEADLINE_MS: `Lower ${PREFIX}RPC_DEADLINE_MS, or raise ${PREFIX}RPC_DEADLINE_MAX_MS.`,
@@ -91,6 +95,8 @@ function checkExposure(config: Config): Finding {
   const outside = [config.GRPC_ADDRESS, config.HTTP_ADDRESS].filter(
     (address) => !/^(127(\.\d+){3}|localhost|\[::1\]):/.test(address),
   );
+  if (config.TLS_CERT_FILE !== '')
+    return ok('configuration.loopback', 'gRPC and HTTP speak TLS, wherever they listen.');
   if (outside.length === 0) {
     const both = `gRPC on ${config.GRPC_ADDRESS} and HTTP on ${config.HTTP_ADDRESS}`;
     return ok('configuration.loopback', `${both} stay on loopback.`);
@@ -98,15 +104,26 @@ function checkExposure(config: Config): Finding {
   return warning(
     'configuration.loopback',
     `${outside.join(' and ')} ${outside.length === 1 ? 'is' : 'are'} open beyond loopback without TLS: API keys travel in clear.`,
-    'Let a proxy or mesh end TLS in front, and admit nobody else to these ports.',
+    `Set ${PREFIX}TLS_CERT_FILE and ${PREFIX}TLS_KEY_FILE; or let a proxy end TLS in front, and admit nobody else to these ports.`,
   );
 }
 
 function checkNamedFiles(config: Config): Finding[] {
-  return (['NATS_CREDS_FILE', 'NATS_CA_FILE'] as const)
-    .filter((name) => config[name] !== '')
-    .map((name) => checkNamedFile(PREFIX + name, config[name], name === 'NATS_CREDS_FILE'));
+  return NAMED_FILES.filter((name) => config[name] !== '').map((name) =>
+    checkNamedFile(PREFIX + name, config[name], SECRET_FILES.has(name)),
+  );
 }
+
+const NAMED_FILES = [
+  'NATS_CREDS_FILE',
+  'NATS_CA_FILE',
+  'SECRET_FILE',
+  'TLS_CERT_FILE',
+  'TLS_KEY_FILE',
+  'TLS_CLIENT_CA_FILE',
+  'LEDGER_WITNESSES_FILE',
+] as const;
+const SECRET_FILES: ReadonlySet<Variable> = new Set(['NATS_CREDS_FILE', 'SECRET_FILE', 'TLS_KEY_FILE']);
 
 function checkNamedFile(variable: string, path: string, secret: boolean): Finding {
   const check = 'configuration.files';

@@ -27,7 +27,14 @@ const NETWORK_FILE_SYSTEMS: Readonly<Record<number, string>> = {
 const TMPFS = 0x01021994;
 
 /** Files with a secret: only their owner may read them. */
-const SECRETS = ['admin.key', 'producer.url', 'nats/server.url', 'nats/nats-server.conf', 'homeostat.db'];
+const SECRETS = [
+  'admin.key',
+  'secret.key',
+  'producer.url',
+  'nats/server.url',
+  'nats/nats-server.conf',
+  'homeostat.db',
+];
 
 /** What a write leaves that a crash interrupted. */
 const LEFTOVER = /^(server\.json\.new|probe-\d+|.*\.partial)$/;

@@ -1,16 +1,28 @@
 /** One GET from a server on this machine, without a library and without a connection that is kept. */
-import { get } from 'node:http';
+import { get, type RequestOptions } from 'node:http';
+import { get as getSecurely } from 'node:https';
+import type { Config } from '../../config.ts';
 
 export interface HttpAnswer {
   readonly status: number;
   readonly body: string;
 }
 
-/** Asks `host:port` for a path. Rejects with the system's error, or when the signal aborts. */
-export function httpGet(address: string, path: string, signal: AbortSignal): Promise<HttpAnswer> {
-  const { host, port } = reachable(address);
+/**
+ * Asks `host:port` for a path, as the server of a configuration speaks there. Its certificate is not checked: what is asked
+ * is no secret, and what is wrong with the certificate is a finding of its own. Rejects with the system's error, or when
+ * the signal aborts.
+ */
+export function httpGet(
+  config: Pick<Config, 'TLS_CERT_FILE'>,
+  address: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
+  const options: RequestOptions = { ...reachable(address), path, signal, agent: false };
+  const secure = config.TLS_CERT_FILE !== '';
   return new Promise((resolve, reject) => {
-    const request = get({ host, port, path, signal, agent: false }, (response) => {
+    const request = (secure ? getSecurely : get)({ ...options, rejectUnauthorized: false }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {

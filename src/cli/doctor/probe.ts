@@ -1,5 +1,5 @@
 /** `homeostat doctor --probe`: the health check of the image. Quiet when all is well, one sentence when it is not. */
-import { ConfigError, readConfig } from '../../config.ts';
+import { type Config, ConfigError, readConfig } from '../../config.ts';
 import { readServerRecord } from '../../data-dir.ts';
 import { describeError } from '../../errors.ts';
 import type { Terminal } from '../command.ts';
@@ -27,9 +27,12 @@ async function findFault(
 ): Promise<string | undefined> {
   let address = '';
   try {
-    address = addressOf(environment);
+    const config = readConfig(environment);
+    address = addressOf(config);
     if (address === '') return 'no server runs on this data directory';
-    const answer = await withDeadline(clock, PROBE_MS, (signal) => httpGet(address, '/readyz', signal));
+    const answer = await withDeadline(clock, PROBE_MS, (signal) =>
+      httpGet(config, address, '/readyz', signal),
+    );
     if (answer === LATE) return `${address} did not answer within ${PROBE_MS} ms`;
     return answer.status === 200 ? undefined : `${address} does not serve: ${answer.body.trim()}`;
   } catch (error) {
@@ -39,8 +42,7 @@ async function findFault(
 }
 
 /** Where HTTP listens: as configured, and where that leaves the port open, as the server says. */
-function addressOf(environment: Readonly<Record<string, string | undefined>>): string {
-  const config = readConfig(environment);
+function addressOf(config: Config): string {
   if (!config.HTTP_ADDRESS.endsWith(':0')) return config.HTTP_ADDRESS;
   return readServerRecord(config.DATA_DIR)?.httpAddress ?? '';
 }

@@ -25,8 +25,8 @@ export async function checkServer(config: Config, clock: Clock, server: ServerSt
       ),
     ];
   const [live, ready] = await Promise.all([
-    ask(clock, running.httpAddress, '/livez'),
-    ask(clock, running.httpAddress, '/readyz'),
+    ask(config, clock, running.httpAddress, '/livez'),
+    ask(config, clock, running.httpAddress, '/readyz'),
   ]);
   return [
     ...checkSameAddresses(config, running),
@@ -36,9 +36,14 @@ export async function checkServer(config: Config, clock: Clock, server: ServerSt
 }
 
 /** The answer, or why there is none. */
-async function ask(clock: Clock, address: string, path: string): Promise<HttpAnswer | string> {
+async function ask(
+  config: Config,
+  clock: Clock,
+  address: string,
+  path: string,
+): Promise<HttpAnswer | string> {
   try {
-    const answer = await withDeadline(clock, DEADLINE_MS, (signal) => httpGet(address, path, signal));
+    const answer = await withDeadline(clock, DEADLINE_MS, (signal) => httpGet(config, address, path, signal));
     return answer === LATE ? `no answer within ${DEADLINE_MS / 1000} s` : answer;
   } catch (error) {
     return describeError(error);

@@ -14,14 +14,10 @@ import {
 import { Boundary, MapInputSchema, NegativePolicy } from '../../../src/gen/homeostat/type/v1/grid_pb.ts';
 import { createRandom } from '../../../src/random.ts';
 import type { Call } from '../../../src/rpc/handler.ts';
+import { callOf } from '../../support/calls.ts';
 
 const handlers = createComputeHandlers({ clock: systemClock, sliceMs: 4, sendBytesMax: 64 * 1024 * 1024 });
-const call: Call = {
-  principal: { id: 'test', permissions: [] },
-  requestId: 'test',
-  signal: new AbortController().signal,
-  traceparent: undefined,
-};
+const call = callOf();
 
 type MapInit = MessageInitShape<typeof MapInputSchema>;
 type StateInit = MessageInitShape<typeof ComputeStateRequestSchema>;

@@ -14,6 +14,7 @@ import { createMetrics } from '../../../src/observability.ts';
 import type { Call, Handlers } from '../../../src/rpc/handler.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { openTestBus, type TestBus, until } from '../../support/broker.ts';
+import { callOf } from '../../support/calls.ts';
 import { createFakeClock, type FakeClock } from '../../support/fake-clock.ts';
 import { openTestStore, silentLogger, type TestStore } from '../../support/stores.ts';
 import { STREAM } from './windows.ts';
@@ -85,11 +86,11 @@ export async function startEnergyWorld(change: Partial<EnergyConfig> = {}): Prom
     energy: () => energy,
     async call(name, request) {
       const handler = handlers()[name] as unknown as (request: never, call: Call) => Promise<never>;
-      const answer = await handler(message(name, request), callOf(new AbortController().signal));
+      const answer = await handler(message(name, request), callOf());
       return create(EnergyService.method[name].output as DescMessage, answer) as never;
     },
     watch(request, signal) {
-      const answers = handlers().watchMaps(message('watchMaps', request), callOf(signal));
+      const answers = handlers().watchMaps(message('watchMaps', request), callOf({ signal }));
       return answers[Symbol.asyncIterator]() as AsyncIterator<Response<'watchMaps'>>;
     },
     async publish(windows, expectedMaps) {
@@ -123,13 +124,4 @@ async function mapCount(world: EnergyWorld): Promise<number> {
   } catch {
     return 0; // Not seen yet.
   }
-}
-
-function callOf(signal: AbortSignal): Call {
-  return {
-    principal: { id: 'test', permissions: [] },
-    requestId: 'test',
-    signal,
-    traceparent: undefined,
-  };
 }

@@ -24,8 +24,9 @@ import { createMetrics } from '../../../src/observability.ts';
 import { createResilience, resilienceMigrations } from '../../../src/resilience/context.ts';
 import { createRiskStore } from '../../../src/resilience/phase-risk/store.ts';
 import { createResilienceStore } from '../../../src/resilience/store.ts';
-import type { Call, Handlers } from '../../../src/rpc/handler.ts';
+import type { Handlers } from '../../../src/rpc/handler.ts';
 import { openTestBus, until } from '../../support/broker.ts';
+import { callOf } from '../../support/calls.ts';
 import { openTestStore, silentLogger } from '../../support/stores.ts';
 import { closedWindow, config, MINUTE_MS } from '../worlds.ts';
 import { energyMap, recovering } from './worlds.ts';
@@ -49,12 +50,7 @@ function curved(seed: number, [from, to]: readonly [number, number]): number[] {
   });
 }
 
-const call: Call = {
-  principal: { id: 'test', permissions: [] },
-  requestId: 'r1',
-  signal: new AbortController().signal,
-  traceparent: undefined,
-};
+const call = callOf();
 
 /** A world in which both cells were lived through, stopped and started again at some minutes; the last one runs on. */
 async function live(restartsAt: readonly number[]) {

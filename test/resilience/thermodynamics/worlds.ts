@@ -14,8 +14,9 @@ import { createHealthBoard } from '../../../src/resilience/health.ts';
 import { readPart } from '../../../src/resilience/ingest.ts';
 import { createRiskStore } from '../../../src/resilience/phase-risk/store.ts';
 import { createThermodynamicsService } from '../../../src/resilience/thermodynamics/service.ts';
-import type { Call, Handlers } from '../../../src/rpc/handler.ts';
+import type { Handlers } from '../../../src/rpc/handler.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { callOf } from '../../support/calls.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 import { rules } from '../phase-risk/worlds.ts';
 import { closedWindow, foldPart } from '../worlds.ts';
@@ -51,7 +52,10 @@ export function openService(
   });
   const handlers = binding.handlers as unknown as Handlers<typeof ThermodynamicsService>;
   const assess = async (init: AssessInit, signal: AbortSignal = new AbortController().signal) => {
-    const reply = await handlers.assessPhaseRisk(create(AssessPhaseRiskRequestSchema, init), callOf(signal));
+    const reply = await handlers.assessPhaseRisk(
+      create(AssessPhaseRiskRequestSchema, init),
+      callOf({ signal }),
+    );
     return create(PhaseRiskAssessmentSchema, reply.assessment!);
   };
   const list = async (init: MessageInitShape<typeof ListPhaseRiskHistoryRequestSchema>) => {
@@ -72,7 +76,3 @@ export interface ServiceShape {
 }
 
 export const inProcess: RunMetric = async (job) => runMetric(job);
-
-function callOf(signal: AbortSignal = new AbortController().signal): Call {
-  return { principal: { id: 'test', permissions: [] }, requestId: 'r1', signal, traceparent: undefined };
-}
