@@ -84,6 +84,7 @@ export function gammaQ(a: number, x: number): number {
 export function logGammaQ(a: number, x: number): number {
   if (!(a > 0) || !(x >= 0)) return Number.NaN;
   if (x === 0) return 0;
+  if (x === Number.POSITIVE_INFINITY) return Number.NEGATIVE_INFINITY;
   if (x < a + 1) return Math.log1p(-gammaP(a, x));
   return logPrefactor(a, x) + Math.log(upperFraction(a, x));
 }

@@ -1,8 +1,8 @@
 /**
- * Quantiles of the normal and the chi-square distribution. Probabilities lie strictly between 0 and 1; at 0 and 1 the
- * ends of the support are returned, outside NaN.
+ * The normal distribution and the quantiles of it and of the chi-square distribution. Probabilities lie strictly
+ * between 0 and 1; at 0 and 1 the ends of the support are returned, outside NaN.
  */
-import { gammaP, logGamma } from './incomplete-gamma.ts';
+import { gammaP, gammaQ, logGamma } from './incomplete-gamma.ts';
 
 /** Evaluates a polynomial, coefficients from the highest power down. */
 function polynomial(coefficients: readonly number[], x: number): number {
@@ -54,6 +54,12 @@ export function normalQuantile(probability: number): number {
       ? polynomial(MIDDLE_TOP, r - 1.6) / polynomial(MIDDLE_BOTTOM, r - 1.6)
       : polynomial(TAIL_TOP, r - 5) / polynomial(TAIL_BOTTOM, r - 5);
   return q < 0 ? -size : size;
+}
+
+/** Pr(Z <= x), Z standard normal; relative error about 1e-13, in the lower tail too. NaN for NaN. */
+export function normalCdf(x: number): number {
+  const tail = gammaQ(0.5, (x * x) / 2) / 2;
+  return x > 0 ? 1 - tail : tail;
 }
 
 /**

@@ -10,15 +10,18 @@
 export function medianOf(values: Float64Array): number {
   const n = values.length;
   if (n === 0) return Number.NaN;
-  const upper = select(values, n >> 1);
+  const upper = selectRank(values, n >> 1);
   if (n % 2 === 1) return upper;
   let lower = values[0]!;
   for (let at = 1; at < n >> 1; at++) if (values[at]! > lower) lower = values[at]!;
   return lower + (upper - lower) / 2;
 }
 
-/** The value that would be at `rank` if sorted; brings it there, nothing larger before it, nothing smaller after. */
-function select(values: Float64Array, rank: number): number {
+/**
+ * The value that would be at `rank` (from 0) if sorted; brings it there, nothing larger before it, nothing smaller
+ * after. The array may not be empty.
+ */
+export function selectRank(values: Float64Array, rank: number): number {
   let from = 0;
   let to = values.length - 1;
   while (from < to) {

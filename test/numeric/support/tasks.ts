@@ -1,5 +1,7 @@
 /** Tasks that the tests of the worker pool run on its threads. */
 import { threadId } from 'node:worker_threads';
+import { createArena } from '../../../src/numeric/kernels/arena.ts';
+import { createNoise } from '../../../src/numeric/kernels/noise.ts';
 import { createRandom } from '../../../src/random.ts';
 
 /** Sum of an array, through a source module of the product's. */
@@ -26,4 +28,17 @@ export function fail({ why }: { readonly why: string }): never {
 
 export function exit(): never {
   process.exit(7);
+}
+
+/** Noise by the compiled kernel of the thread. */
+export function noise(of: {
+  readonly seed: bigint;
+  readonly sample: number;
+  readonly step: number;
+  readonly count: number;
+}): Float64Array {
+  const arena = createArena(1);
+  const out = arena.float64(of.count);
+  createNoise(arena, of.seed).fill(out, of.sample, of.step);
+  return out.slice();
 }
