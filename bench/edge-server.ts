@@ -45,6 +45,8 @@ const config: RpcConfig = {
   connectionsMax: 1_000,
   connectionsPerAddressMax: 100,
   firstByteMs: 5_000,
+  unfinishedBytesMax: 256 * 1024 * 1024,
+  requestMs: 30_000,
   resetsMax: 500,
   // The whole load is one caller's: its bucket is charged by every call and must not be what ends the measurement.
   tokensPerMinute: { FREE: 1e9, PRO: 1e9, ENTERPRISE: 1e9 },

@@ -156,6 +156,13 @@ export const variables = {
     900,
     'Calls that one connection may leave unfinished at once; 30 more each second.',
   ),
+  RPC_UNFINISHED_BYTES_MAX: integer(
+    256 * MIB,
+    MIB,
+    64 * 1024 * MIB,
+    'Bytes of requests that have not come in whole, over all connections.',
+  ),
+  RPC_REQUEST_MS: integer(30 * SECOND, 10, HOUR, 'Time a request has to come in whole.'),
   RPC_METADATA_BYTES_MAX: integer(16 * 1024, 1024, MIB, 'Largest metadata of a call.'),
   RPC_KEEPALIVE_MS: integer(30 * SECOND, SECOND, HOUR, 'Silence after which a connection is pinged.'),
   RPC_KEEPALIVE_TIMEOUT_MS: integer(10 * SECOND, SECOND, HOUR, 'Time a ping has to be answered.'),
@@ -359,6 +366,8 @@ function crossChecks(values: Values): string[] {
   }
   if (values.RESILIENCE_DENSE_LOOK_MS > values.RESILIENCE_LOOK_MS)
     faults.push(`${PREFIX}RESILIENCE_DENSE_LOOK_MS: may not exceed ${PREFIX}RESILIENCE_LOOK_MS`);
+  if (values.RPC_UNFINISHED_BYTES_MAX < values.RPC_RECEIVE_BYTES_MAX)
+    faults.push(`${PREFIX}RPC_UNFINISHED_BYTES_MAX: must be at least ${PREFIX}RPC_RECEIVE_BYTES_MAX`);
   if (values.RPC_DEADLINE_MS > values.RPC_DEADLINE_MAX_MS)
     faults.push(`${PREFIX}RPC_DEADLINE_MS: may not exceed ${PREFIX}RPC_DEADLINE_MAX_MS`);
   return faults;

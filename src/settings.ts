@@ -23,6 +23,8 @@ export function rpcConfig(config: Config): RpcConfig {
     connectionsPerAddressMax: config.RPC_CONNECTIONS_PER_ADDRESS_MAX,
     firstByteMs: config.RPC_FIRST_BYTE_MS,
     resetsMax: config.RPC_RESETS_MAX,
+    unfinishedBytesMax: config.RPC_UNFINISHED_BYTES_MAX,
+    requestMs: config.RPC_REQUEST_MS,
     metadataBytesMax: config.RPC_METADATA_BYTES_MAX,
     keepaliveMs: config.RPC_KEEPALIVE_MS,
     keepaliveTimeoutMs: config.RPC_KEEPALIVE_TIMEOUT_MS,

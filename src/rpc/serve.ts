@@ -22,9 +22,10 @@ import { bytesCodec, contractCodec } from './method.ts';
 import { createRateLimiter, type RateConfig } from './rate-limit.ts';
 import { readDescriptors, reflectionBindings } from './reflection.ts';
 import type { Tls } from './tls.ts';
-import { limitMetadata, limitResets, type ResetLimits } from './transport.ts';
+import { limitMetadata, limitResets, type ResetLimits, watchSessions } from './transport.ts';
+import { createUnfinishedRequests, type UnfinishedLimits } from './unfinished-requests.ts';
 
-export interface RpcConfig extends CallLimits, ConnectionLimits, ResetLimits, RateConfig {
+export interface RpcConfig extends CallLimits, ConnectionLimits, ResetLimits, UnfinishedLimits, RateConfig {
   /** `host:port`; port 0 takes a free one. Default 127.0.0.1:50051. */
   readonly address: string;
   /** Largest request message, bytes; default 16 MiB. */
@@ -114,6 +115,10 @@ export function createRpcServer(deps: RpcServerDeps): RpcServer {
     injector.injectConnection(socket),
   );
   limitResets(server, config, clock.monotonicMs, () => connections.countRefused('RESETS'));
+  const unfinished = createUnfinishedRequests(config, clock, takesOneRequest(bound), () =>
+    connections.countRefused('UNFINISHED'),
+  );
+  watchSessions(server, (session) => void session.on('stream', unfinished.watch));
   exportCallCounts(metrics, () => bound.flatMap((service) => service.methods));
   exportEdgeMetrics(metrics, { gate: edge.gate, admission, limiter, connections });
 
@@ -123,6 +128,7 @@ export function createRpcServer(deps: RpcServerDeps): RpcServer {
     async start() {
       const address = await connections.start(config.address);
       edge.start();
+      unfinished.start();
       health.start();
       return address;
     },
@@ -133,9 +139,19 @@ export function createRpcServer(deps: RpcServerDeps): RpcServer {
       connections.stop();
       await closeConnections(server, clock);
       edge.stop();
+      unfinished.stop();
       health.stop();
     },
   };
+}
+
+/** Whether a path is of a method with one request, which is held until it is whole. */
+function takesOneRequest(bound: readonly BoundService[]): (path: string) => boolean {
+  const methods = bound.flatMap((service) => service.methods);
+  const paths = new Set(
+    methods.filter(({ kind }) => kind === 'unary' || kind === 'server_streaming').map(({ path }) => path),
+  );
+  return (path) => paths.has(path);
 }
 
 function serverOptions(config: RpcConfig) {

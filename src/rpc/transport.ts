@@ -68,6 +68,12 @@ export function limitMetadata(server: Server, bytesMax: number): void {
   commonServerOptions.settings = { ...commonServerOptions.settings, maxHeaderListSize: bytesMax };
 }
 
+/** Calls back for every session, before its first stream; once the server has all its injectors. */
+export function watchSessions(server: Server, onSession: (session: ServerHttp2Session) => void): void {
+  const { http2Servers } = server as unknown as { readonly http2Servers: ReadonlyMap<Http2Server, unknown> };
+  for (const http2Server of http2Servers.keys()) http2Server.on('session', onSession);
+}
+
 export interface ResetLimits {
   /**
    * Calls that the client of one connection may leave unfinished at once: those it cancels, and streams of requests that
@@ -90,9 +96,8 @@ export function limitResets(
   monotonicMs: () => number,
   onFlood: () => void,
 ): void {
-  const { http2Servers } = server as unknown as { readonly http2Servers: ReadonlyMap<Http2Server, unknown> };
   const longestMs = (limits.resetsMax / RESETS_PER_SECOND) * 1000;
-  const watch = (session: ServerHttp2Session) => {
+  watchSessions(server, (session) => {
     /** When all of them are possible again. */
     let fullMs = 0;
     function onClose(this: ServerHttp2Stream): void {
@@ -106,6 +111,5 @@ export function limitResets(
       session.destroy();
     }
     session.on('stream', (stream) => void stream.on('close', onClose));
-  };
-  for (const http2Server of http2Servers.keys()) http2Server.on('session', watch);
+  });
 }

@@ -37,6 +37,8 @@ export const rpcConfig: RpcConfig = {
   connectionsMax: 1_000,
   connectionsPerAddressMax: 100,
   firstByteMs: 5_000,
+  unfinishedBytesMax: 256 * 1024 * 1024,
+  requestMs: 30_000,
   resetsMax: 500,
   tokensPerMinute: { FREE: 100, PRO: 5_000, ENTERPRISE: 100_000 },
   bucketsMax: 100_000,

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import type { RpcConfig } from '../../src/rpc/serve.ts';
 import { type EdgeWorld, startEdge, TOKEN, until } from './edge-world.ts';
 import { type ProbeHandlers, probeBinding, probeClient } from './probe-contract.ts';
-import { SERVICE } from './raw-client.ts';
+import { framed, SERVICE } from './raw-client.ts';
 import { CALL_HEADERS, END_HEADERS, FRAME, frame, framesOf, PREFACE } from './raw-frames.ts';
 
 /** Where attackers come from; others come from 127.0.0.1. */
@@ -138,6 +138,66 @@ describe('identity.E2 a flood of canceled calls', () => {
     await until(() => session.destroyed);
     await until(async () => (await gauge('homeostat_rpc_connections')) <= 1);
     expect(await probe.greet({})).toMatchObject({ text: 'here' });
+  });
+});
+
+describe('identity.E2 a flood of requests that never end', () => {
+  const MIB = 1024 * 1024;
+  /** Begins calls of a stranger's, each a byte short of a megabyte. */
+  const beginAll = (count: number) => {
+    const session = connectHttp2(`http://${world.address}`, { createConnection: dial });
+    session.on('error', () => {});
+    const codes: (number | undefined)[] = [];
+    for (let i = 0; i < count; i++) {
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': `${SERVICE}/Echo`,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      });
+      stream.on('error', () => {});
+      stream.on('close', () => codes.push(stream.rstCode));
+      stream.write(framed(Buffer.alloc(MIB - 1), MIB));
+    }
+    return { session, codes };
+  };
+
+  test('holds so many bytes and no more, and others go on', async () => {
+    const probe = await start({}, { unfinishedBytesMax: 8 * MIB });
+    const { session, codes } = beginAll(40);
+    await until(() => codes.length >= 32, 'those beyond it reset');
+    expect(new Set(codes)).toEqual(new Set([constants.NGHTTP2_ENHANCE_YOUR_CALM]));
+    expect(codes.length).toBeLessThan(40);
+    expect(await world.metrics.exposition()).toMatch(/connections_refused_total{reason="UNFINISHED"} 3\d/);
+    expect(await probe.greet({})).toMatchObject({ text: 'here' });
+    session.destroy();
+    await until(async () => (await gauge('homeostat_rpc_connections')) === 1);
+    // Whatever was held is free again: requests nearly as large come in whole, and are looked at.
+    const text = 'x'.repeat(7 * MIB);
+    for (let i = 0; i < 3; i++)
+      await expect(probe.greet({ text })).rejects.toMatchObject({ reason: 'FIELD_INVALID' });
+  });
+
+  test('is over for each of them when its time is', async () => {
+    const probe = await start({}, { requestMs: 300 });
+    const { codes } = beginAll(5);
+    await until(() => codes.length === 5, 'all of them reset');
+    expect(new Set(codes)).toEqual(new Set([constants.NGHTTP2_ENHANCE_YOUR_CALM]));
+    expect(await probe.greet({})).toMatchObject({ text: 'here' });
+  });
+
+  test('is not seen in client streams, however long', async () => {
+    const sum = async (requests: AsyncIterable<unknown>) => {
+      let count = 0;
+      for await (const _ of requests) count++;
+      return { text: String(count) };
+    };
+    const probe = await start({ sum }, { unfinishedBytesMax: 64 * 1024 });
+    async function* many() {
+      for (let i = 0; i < 10_000; i++) yield { text: '12345678', number: i };
+    }
+    expect(await probe.sum(many())).toMatchObject({ text: '10000' });
+    expect(await world.metrics.exposition()).not.toContain('reason="UNFINISHED"');
   });
 });
 
