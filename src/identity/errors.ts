@@ -47,7 +47,11 @@ export const identityError = defineErrors('homeostat.identity', {
     (m) => `the owner has ${m.limit} keys already; revoke one first`,
   ),
   KEY_NOT_FOUND: reason('NOT_FOUND', ['key_id'], (m) => `no API key ${m.key_id}`),
-  KEY_REVOKED: reason('FAILED_PRECONDITION', ['key_id'], (m) => `API key ${m.key_id} was revoked or has expired`),
+  KEY_REVOKED: reason(
+    'FAILED_PRECONDITION',
+    ['key_id'],
+    (m) => `API key ${m.key_id} was revoked or has expired`,
+  ),
   IDEMPOTENCY_KEY_REUSED: reason(
     'ALREADY_EXISTS',
     ['idempotency_key'],
