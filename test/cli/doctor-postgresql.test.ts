@@ -1,4 +1,5 @@
 /** What the doctor says of a PostgreSQL database, on a real one where its server is installed. */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../src/clock.ts';
@@ -22,6 +23,7 @@ const missing = postgresqlMissing();
     let folder: string;
     beforeAll(async () => {
       folder = await makeFolder();
+      writeFileSync(join(folder, 'secret'), Buffer.alloc(32, 1), { mode: 0o600 });
       cluster = await startPostgresqlCluster();
     });
     afterAll(async () => {

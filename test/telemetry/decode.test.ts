@@ -187,11 +187,16 @@ describe('the decoder of batches', () => {
           data[at % data.length] = byte;
           if (!decoder.decode(data)) return;
           const { valueCount, sequence, epoch } = decoder;
+          const { metricsFrom, metricsTo, labelsFrom, labelsTo } = decoder;
           let batch: TelemetryBatch;
           try {
+            // Text, descriptors and labels are checked after the decoder, each within its own bytes; the generated decoder
+            // lets a damaged descriptor reach into what follows it.
+            fromBinary(TelemetryBatchSchema, data.subarray(metricsFrom, metricsTo));
+            fromBinary(TelemetryBatchSchema, data.subarray(labelsFrom, labelsTo));
             batch = fromBinary(TelemetryBatchSchema, data);
           } catch {
-            return; // Text and descriptors are checked after the decoder.
+            return;
           }
           expect([valueCount, sequence, epoch]).toEqual([batch.values.length, batch.sequence, batch.epoch]);
         },
