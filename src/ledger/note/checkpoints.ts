@@ -99,9 +99,11 @@ export function createCheckpoints({ reader, signer, damage }: CheckpointDeps): C
       return { ...row, digest: rowDigest(row) };
     },
     async refresh() {
-      const [newest] = await listLatestCheckpoints(reader, 1);
-      if (newest === undefined || newest.tree_size <= (latest?.size ?? -1)) return latest;
+      const [known] = await listLatestCheckpoints(reader, 1);
+      if (known === undefined || known.tree_size <= (latest?.size ?? -1)) return latest;
+      // Another server may have published meanwhile: from here on these rows alone count.
       const rows = await listLatestCheckpoints(reader, LATEST_ROWS);
+      const newest = rows[0]!;
       const good = rows
         .map((row) => readCheckpoint(row, signer.verifier))
         .find((checkpoint) => checkpoint !== undefined);
