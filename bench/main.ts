@@ -7,15 +7,17 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { fft } from './fft.ts';
 import { type Bench, type BenchRow, type BenchSkipped, format, meetsBar } from './harness.ts';
 import { health } from './health.ts';
 import { benches as ingest } from './ingest.ts';
+import { kernels } from './kernels.ts';
 import { ledger } from './ledger.ts';
 import { livez } from './livez.ts';
 import { rpc } from './rpc.ts';
 
 /** Every bench, in the order it runs. */
-const benches: readonly Bench[] = [...ingest, rpc, health, livez, ledger];
+const benches: readonly Bench[] = [...ingest, rpc, health, livez, kernels, fft, ledger];
 
 const PAIRS = 9;
 const SECONDS = 5;
