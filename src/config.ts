@@ -2,6 +2,7 @@
  * The one table of configuration: variable, default, range, meaning. The only reader of `process.env`. All faults are
  * reported together; the result is complete and frozen. Nothing is read when this file is imported.
  */
+import { address, choice, flag, integer, isOrigin, list, type Row, real, text } from './config-row.ts';
 
 /** Prefix of every variable. */
 export const PREFIX = 'HOMEOSTAT_';
@@ -13,89 +14,6 @@ export class ConfigError extends Error {
     super(faults.join('\n'));
     this.name = 'ConfigError';
     this.faults = faults;
-  }
-}
-
-interface Row<Value> {
-  /** Value when the variable is unset or empty. */
-  readonly fallback: Value;
-  /** Reads the text; throws an Error whose message says what it must be. */
-  readonly parse: (text: string) => Value;
-  /** What is allowed, for the documentation. */
-  readonly range: string;
-  /** One sentence. */
-  readonly meaning: string;
-}
-
-function text(fallback: string, meaning: string, range = 'text'): Row<string> {
-  return { fallback, parse: (given) => given, range, meaning };
-}
-
-function address(fallback: string, meaning: string): Row<string> {
-  const parse = (given: string) => {
-    const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/.exec(given);
-    if (!match || Number(match[2]) > 65535) throw new Error('must be host:port');
-    return given;
-  };
-  return { fallback, parse, range: 'host:port', meaning };
-}
-
-function choice<const Value extends string>(
-  fallback: Value,
-  allowed: readonly Value[],
-  meaning: string,
-): Row<Value> {
-  const parse = (given: string) => {
-    const found = allowed.find((one) => one === given);
-    if (found === undefined) throw new Error(`must be one of ${allowed.join(', ')}`);
-    return found;
-  };
-  return { fallback, parse, range: allowed.join(', '), meaning };
-}
-
-function integer(fallback: number, min: number, max: number, meaning: string): Row<number> {
-  const parse = (given: string) => {
-    const value = /^-?\d{1,15}$/.test(given) ? Number(given) : Number.NaN;
-    if (!(value >= min && value <= max)) throw new Error(`must be a whole number ${min}..${max}`);
-    return value;
-  };
-  return { fallback, parse, range: `${min}..${max}`, meaning };
-}
-
-function real(fallback: number, min: number, max: number, meaning: string): Row<number> {
-  const parse = (given: string) => {
-    const value = /^-?\d+(\.\d+)?$/.test(given) ? Number(given) : Number.NaN;
-    if (!(value >= min && value <= max)) throw new Error(`must be a number ${min}..${max}`);
-    return value;
-  };
-  return { fallback, parse, range: `${min}..${max}`, meaning };
-}
-
-function flag(fallback: boolean, meaning: string): Row<boolean> {
-  const parse = (given: string) => {
-    if (given !== 'true' && given !== 'false') throw new Error('must be true or false');
-    return given === 'true';
-  };
-  return { fallback, parse, range: 'true, false', meaning };
-}
-
-/** Names separated by commas; each must satisfy `isOne`. */
-function list(isOne: (one: string) => boolean, range: string, meaning: string): Row<readonly string[]> {
-  const parse = (given: string) => {
-    const all = given.split(',').map((one) => one.trim());
-    const wrong = all.find((one) => !isOne(one));
-    if (wrong !== undefined) throw new Error(`must be ${range}`);
-    return Object.freeze(all);
-  };
-  return { fallback: Object.freeze([]), parse, range, meaning };
-}
-
-/** `https://console.example.org`: scheme, host and perhaps port, as browsers send it. */
-function isOrigin(text: string): boolean {
-  try {
-    return new URL(text).origin === text;
-  } catch {
-    return false;
   }
 }
 
