@@ -10,6 +10,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { type Closers, createClosers } from './closers.ts';
 import type { Config } from './config.ts';
 import { claimDataDir, type DataDir } from './data-dir.ts';
+import { createDiffusion, diffusionMigrations } from './diffusion/context.ts';
 import { createEnergy, energyMigrations } from './energy/context.ts';
 import { createPosts } from './http/posts.ts';
 import { createHttpServer } from './http/serve.ts';
@@ -131,6 +132,7 @@ export const migrations: readonly Migration[] = [
   ...identityMigrations,
   ...telemetryMigrations,
   ...energyMigrations,
+  ...diffusionMigrations,
   ...resilienceMigrations,
   ...sessionMigrations,
 ];
@@ -212,8 +214,9 @@ function createContexts(config: Config, edges: Edges, ledger: Ledgers): readonly
     ledger: ledgerOf(ledger, 'session'),
     config: sessionConfig(config),
   });
-  return Object.entries({ telemetry, energy, resilience, session, ledger }).map(([name, context]) =>
-    supervise(name, context, edges),
+  const diffusion = createDiffusion({ ...edges, config: { sendBytesMax: config.RPC_SEND_BYTES_MAX } });
+  return Object.entries({ telemetry, energy, diffusion, resilience, session, ledger }).map(
+    ([name, context]) => supervise(name, context, edges),
   );
 }
 

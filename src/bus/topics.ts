@@ -4,8 +4,10 @@
  * event matches the six-token subject of telemetry.
  */
 import type { DescMessage } from '@bufbuild/protobuf';
+import { PriorFittedSchema } from '../gen/homeostat/diffusion/v1/diffusion_events_pb.ts';
 import {
   EnergyMapUpdatedSchema,
+  ForecastScoredSchema,
   StreamConfiguredSchema,
 } from '../gen/homeostat/energy/v1/energy_events_pb.ts';
 import {
@@ -59,6 +61,8 @@ export const topics = {
   sequenceGapDetected: topic(SequenceGapDetectedSchema, 'recorded'),
   energyMapUpdated: topic(EnergyMapUpdatedSchema, 'recorded'),
   streamConfigured: topic(StreamConfiguredSchema, 'recorded'),
+  forecastScored: topic(ForecastScoredSchema, 'recorded'),
+  priorFitted: topic(PriorFittedSchema, 'recorded'),
   defenseLevelChanged: topic(DefenseLevelChangedSchema, 'recorded'),
   phaseRiskAssessed: topic(PhaseRiskAssessedSchema, 'recorded'),
   resilienceAlertRaised: topic(ResilienceAlertRaisedSchema, 'recorded'),

@@ -15,6 +15,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from '@bufbuild/protobuf';
+import { DiffusionService } from '../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import { EnergyService } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { ApiKeyService } from '../gen/homeostat/identity/v1/api_key_service_pb.ts';
 import { AuditService } from '../gen/homeostat/identity/v1/audit_service_pb.ts';
@@ -103,6 +104,7 @@ export function createClient<Service extends DescService>(
 export interface Clients {
   readonly telemetry: Client<typeof TelemetryService>;
   readonly energy: Client<typeof EnergyService>;
+  readonly diffusion: Client<typeof DiffusionService>;
   readonly resilience: Client<typeof ResilienceService>;
   readonly thermodynamics: Client<typeof ThermodynamicsService>;
   readonly session: Client<typeof SessionService>;
@@ -121,6 +123,7 @@ export function createClients(options: ChannelOptions): Clients {
   return {
     telemetry: createClient(TelemetryService, channel),
     energy: createClient(EnergyService, channel),
+    diffusion: createClient(DiffusionService, channel),
     resilience: createClient(ResilienceService, channel),
     thermodynamics: createClient(ThermodynamicsService, channel),
     session: createClient(SessionService, channel),

@@ -1,6 +1,6 @@
 /**
- * The door of the energy context: closed windows of telemetry become energy maps, which are kept, explained, watched
- * and announced; maps handed in are analyzed. Consumes WindowClosed; publishes EnergyMapUpdated and StreamConfigured.
+ * The door of the energy context: closed windows of telemetry become energy maps, which are kept, explained, watched,
+ * forecast and announced; maps handed in are analyzed and forecast. Consumes WindowClosed; publishes EnergyMapUpdated and StreamConfigured.
  *
  * Needs SQL and the bus. Everything in memory can be read back from the last commit, bit for bit, so a stream is opened
  * when its first window comes.
@@ -12,13 +12,18 @@ import { describeError } from '../errors.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { ServiceBinding } from '../rpc/handler.ts';
 import type { Migration, Store } from '../store/store.ts';
+import { energyForecastMigration } from './forecast/forecast-store.ts';
 import { createMapIngest, type MapIngest } from './ingest.ts';
 import { createMapStore, energyMapMigration, type MapStore } from './map-store.ts';
 import { createEnergyService } from './service.ts';
 import { createStreamStore, energyStreamMigration } from './store.ts';
 import { createMapFeed, type MapFeed } from './watch.ts';
 
-export const energyMigrations: readonly Migration[] = [energyStreamMigration, energyMapMigration];
+export const energyMigrations: readonly Migration[] = [
+  energyStreamMigration,
+  energyMapMigration,
+  energyForecastMigration,
+];
 
 export interface EnergyConfig {
   /** Width of a window where a stream sets none, ms; telemetry's own default. Default 10,000. */
@@ -95,6 +100,7 @@ export function createEnergy(deps: EnergyDeps): Energy {
         ...shared,
         sendBytesMax: config.sendBytesMax,
         heartbeatMs: config.heartbeatMs,
+        withForecaster: ingest.withForecaster,
         unavailable: () => (running ? [] : ['STARTING']),
       }),
     ],

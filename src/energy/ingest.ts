@@ -9,15 +9,19 @@ import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../clock.ts';
 import { MapMode, StreamConfigSchema } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { WindowClosed } from '../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
-import { runInSlices } from '../numeric/slices.ts';
+import { runInSlices, type Steps } from '../numeric/slices.ts';
 import type { Store } from '../store/store.ts';
+import type { ForecastSettings } from './forecast/forecast-store.ts';
+import { Forecaster } from './forecast/forecaster.ts';
+import type { Scored, ScoredWindow } from './forecast/score.ts';
+import { forecastSettings } from './forecast/settings.ts';
 import { type Assembly, createAssembly } from './map/assembly.ts';
 import { type MappedWindow, StreamMapper } from './map/energy-map.ts';
 import { modeToProto, type StreamName, streamKey } from './map/map-message.ts';
 import { mapSettings, type StreamDefaults } from './map/settings.ts';
-import { readWindow } from './map/window.ts';
+import { type MapWindow, readWindow } from './map/window.ts';
 import type { MapStore } from './map-store.ts';
-import { recordMapUpdated } from './publish.ts';
+import { recordForecastScored, recordMapUpdated } from './publish.ts';
 import type { StreamStore } from './store.ts';
 import type { MapFeed } from './watch.ts';
 
@@ -48,12 +52,25 @@ export interface IngestCounts {
 export interface MapIngest {
   /** Folds and commits one batch; rejects when any stream of it could not be, the others being committed. */
   take(batch: readonly WindowClosed[]): Promise<void>;
+  /**
+   * Does work with what forecasts learned of a stream, while no batch changes it; a stream without windows has learned
+   * nothing. Waits for the batch and the work before it.
+   */
+  withForecaster<Result>(stream: StreamName, work: (live: ForecastView) => Promise<Result>): Promise<Result>;
   counts(): IngestCounts;
+}
+
+/** What a forecast of a stream is made from; borrowed. */
+export interface ForecastView {
+  readonly forecaster: Forecaster;
+  readonly settings: ForecastSettings;
 }
 
 /** A stream in memory. */
 interface LiveStream {
   readonly mapper: StreamMapper;
+  readonly forecaster: Forecaster;
+  forecastSettings: ForecastSettings;
   readonly assembly: Assembly;
   configVersion: number;
   /** Windows mapped when the last snapshot was taken; undefined before the first. */
@@ -62,7 +79,15 @@ interface LiveStream {
 
 export function createMapIngest(deps: IngestDeps): MapIngest {
   const live = new Map<string, LiveStream>();
+  const inTurn = createTurns();
   const totals = { parts: 0, duplicates: 0, incomplete: 0, maps: 0 };
+
+  const opened = async (stream: StreamName): Promise<LiveStream> => {
+    const key = streamKey(stream);
+    const current = live.get(key) ?? (await openStream(deps, stream));
+    live.set(key, current);
+    return current;
+  };
 
   return {
     async take(batch) {
@@ -79,23 +104,66 @@ export function createMapIngest(deps: IngestDeps): MapIngest {
         byStream.set(key, group);
       }
       const outcomes = await Promise.allSettled(
-        [...byStream].map(async ([key, { stream, parts }]) => {
-          try {
-            const current = live.get(key) ?? (await openStream(deps, stream));
-            live.set(key, current);
-            const counted = await foldBatch(deps, stream, current, parts);
-            for (const name of ['parts', 'duplicates', 'incomplete', 'maps'] as const)
-              totals[name] += counted[name];
-          } catch (error) {
-            live.delete(key);
-            throw error;
-          }
-        }),
+        [...byStream].map(([key, { stream, parts }]) =>
+          inTurn(key, async () => {
+            try {
+              const counted = await foldBatch(deps, stream, await opened(stream), parts);
+              for (const name of ['parts', 'duplicates', 'incomplete', 'maps'] as const)
+                totals[name] += counted[name];
+            } catch (error) {
+              live.delete(key);
+              throw error;
+            }
+          }),
+        ),
       );
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     },
+    withForecaster: (stream, work) =>
+      inTurn(streamKey(stream), async () => {
+        const { forecaster, forecastSettings: settings } = await opened(stream);
+        return work({ forecaster, settings });
+      }),
     counts: () => ({ ...totals, streams: live.size }),
   };
+}
+
+/** Work of one key runs one after the other, in the order it was asked for. */
+function createTurns() {
+  const last = new Map<string, Promise<void>>();
+  return <Result>(key: string, work: () => Promise<Result>): Promise<Result> => {
+    const run = (last.get(key) ?? Promise.resolve()).then(work);
+    const ended = run
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .then(() => {
+        if (last.get(key) === ended) last.delete(key);
+      });
+    last.set(key, ended);
+    return run;
+  };
+}
+
+/** The map of the next window, and how its forecasts did. */
+function* foldWindow(
+  { mapper, forecaster, forecastSettings: settings }: LiveStream,
+  window: MapWindow,
+): Steps<{ readonly map: MappedWindow; readonly scored: readonly Scored[] }> {
+  const map = yield* mapper.fold(window);
+  const { rows, cols, version } = map.layout;
+  const scored = yield* forecaster.fold({
+    ...settings,
+    rows,
+    cols,
+    layout: `${map.mode} ${version}`,
+    startMs: map.startMs,
+    endMs: map.endMs,
+    cells: new Float64Array(map.cells),
+    observed: map.observed,
+  });
+  return { map, scored };
 }
 
 /**
@@ -109,18 +177,31 @@ async function openStream(deps: IngestDeps, stream: StreamName): Promise<LiveStr
     const config = record?.config ?? create(StreamConfigSchema);
     return {
       mapper: new StreamMapper(mapSettings(config, deps.defaults)),
+      forecaster: new Forecaster(),
+      forecastSettings: forecastSettings(config),
       assembly: createAssembly(Number.MIN_SAFE_INTEGER),
       configVersion: record?.version ?? 0,
       snapshotAt: undefined,
     };
   }
   const mapper = StreamMapper.restore(snapshot.state);
-  const assembly = createAssembly(snapshot.throughMs);
-  const snapshotAt = mapper.windows;
+  const current = {
+    mapper,
+    forecaster: new Forecaster(snapshot.forecast?.state),
+    forecastSettings: snapshot.forecast?.settings ?? (await configuredForecasts(deps, stream)),
+    assembly: createAssembly(snapshot.throughMs),
+    configVersion: snapshot.configVersion,
+    snapshotAt: mapper.windows,
+  };
   for (const input of inputs) {
-    for (const parts of assembly.offer(input).ready) await runInSlices(mapper.fold(readWindow(parts)), deps);
+    for (const parts of current.assembly.offer(input).ready)
+      await runInSlices(foldWindow(current, readWindow(parts)), deps);
   }
-  return { mapper, assembly, configVersion: snapshot.configVersion, snapshotAt };
+  return current;
+}
+
+async function configuredForecasts(deps: IngestDeps, stream: StreamName): Promise<ForecastSettings> {
+  return forecastSettings((await deps.streams.find(stream))?.config ?? create(StreamConfigSchema));
 }
 
 /** Folds the parts of one stream and commits what came of them. */
@@ -134,13 +215,18 @@ async function foldBatch(
   const reconfigured = await configureNext(deps, stream, current);
   const accepted: WindowClosed[] = [];
   const mapped: MappedWindow[] = [];
+  const scores: ScoredWindow[] = [];
   let incomplete = 0;
   for (const part of parts) {
     const offered = assembly.offer(part);
     if (!offered.accepted) continue;
     accepted.push(part);
     incomplete += offered.incomplete;
-    for (const ready of offered.ready) mapped.push(await runInSlices(mapper.fold(readWindow(ready)), deps));
+    for (const ready of offered.ready) {
+      const { map, scored } = await runInSlices(foldWindow(current, readWindow(ready)), deps);
+      mapped.push(map);
+      if (scored.length > 0) scores.push({ startMs: map.startMs, scored });
+    }
   }
   const counted = {
     parts: parts.length,
@@ -161,11 +247,17 @@ async function foldBatch(
       mapCount: mapper.windows,
       effectiveMode: mapper.windows > 0 ? modeToProto(mapper.mode) : MapMode.UNSPECIFIED,
       snapshot: isDue
-        ? { state: mapper.snapshot(), configVersion: current.configVersion, throughMs }
+        ? {
+            state: mapper.snapshot(),
+            forecast: { settings: current.forecastSettings, state: current.forecaster.state() },
+            configVersion: current.configVersion,
+            throughMs,
+          }
         : undefined,
     });
     await deps.maps.add(tx, stream, mapped, deps.clock.nowMs());
     for (const map of mapped) await recordMapUpdated(deps.bus, tx, stream, map);
+    for (const score of scores) await recordForecastScored(deps.bus, tx, stream, score);
   });
   if (isDue) current.snapshotAt = mapper.windows;
   deps.feed.publish(stream, mapped);
@@ -178,6 +270,7 @@ async function configureNext(deps: IngestDeps, stream: StreamName, current: Live
   const version = record?.version ?? 0;
   if (record === undefined || version === current.configVersion) return false;
   current.mapper.configure(mapSettings(record.config, deps.defaults));
+  current.forecastSettings = forecastSettings(record.config);
   current.configVersion = version;
   return true;
 }

@@ -1,9 +1,14 @@
-/** What this context announces: maps as they are made, and configurations. Both recorded, in the caller's transaction. */
+/**
+ * What this context announces: maps as they are made, their forecasts once scored, and configurations. All recorded, in
+ * the caller's transaction.
+ */
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Bus } from '../bus/bus.ts';
 import { topics } from '../bus/topics.ts';
 import type { StreamConfig } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { Tx } from '../store/store.ts';
+import { scoreToProto } from './forecast/forecast-message.ts';
+import type { ScoredWindow } from './forecast/score.ts';
 import type { MappedWindow } from './map/energy-map.ts';
 import { mapToProto, type StreamName, streamKey } from './map/map-message.ts';
 
@@ -36,5 +41,19 @@ export async function recordStreamConfigured(
     config: configured.config,
     version: BigInt(configured.version),
     configuredAt: timestampFromMs(configured.atMs),
+  });
+}
+
+/** Announces how the forecasts of a window did; the same stream and window always make the same event. */
+export async function recordForecastScored(
+  bus: Pick<Bus, 'record'>,
+  tx: Tx,
+  stream: StreamName,
+  { startMs, scored }: ScoredWindow,
+): Promise<void> {
+  await bus.record(tx, topics.forecastScored, `${streamKey(stream)}.${startMs}`, {
+    stream: { ...stream },
+    start: timestampFromMs(startMs),
+    scores: scored.map(scoreToProto),
   });
 }

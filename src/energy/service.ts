@@ -11,6 +11,7 @@ import type { StreamRef } from '../gen/homeostat/type/v1/stream_ref_pb.ts';
 import { type Handlers, type ServiceBinding, serviceBinding } from '../rpc/handler.ts';
 import type { Store } from '../store/store.ts';
 import { energyError } from './errors.ts';
+import { createForecastHandlers, type ForecastDeps } from './forecast/forecast-service.ts';
 import { explainNode, explainNodes } from './map/explanation.ts';
 import { coarsened, explainedToProto, gridCells, gridToProto, type StreamName } from './map/map-message.ts';
 import { createComputeHandlers } from './map/service.ts';
@@ -20,7 +21,7 @@ import { recordStreamConfigured } from './publish.ts';
 import type { StreamRecord, StreamStore } from './store.ts';
 import { type MapFeed, watchMaps } from './watch.ts';
 
-export interface ServiceDeps {
+export interface ServiceDeps extends Pick<ForecastDeps, 'withForecaster'> {
   readonly clock: Clock;
   readonly store: Store;
   readonly streams: StreamStore;
@@ -60,6 +61,7 @@ export function createEnergyService(deps: ServiceDeps): ServiceBinding {
 
   const handlers: Handlers<typeof EnergyService> = {
     ...createComputeHandlers(deps),
+    ...createForecastHandlers({ ...deps, requireStream: streamOf }),
 
     async getMap(request) {
       const map = await mapOf(streamName(request.stream), request.at);

@@ -13,6 +13,7 @@ import {
 } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { type WindowClosed, WindowClosedSchema } from '../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
 import type { Migration, Queries, Store, Tx } from '../store/store.ts';
+import { type ForecastSnapshot, readForecast, writeForecast } from './forecast/forecast-store.ts';
 import type { MapperSnapshot } from './map/energy-map.ts';
 import type { StreamName } from './map/map-message.ts';
 
@@ -106,6 +107,8 @@ export interface StreamRecord {
 /** What was learned up to and with a window. */
 export interface SnapshotRecord {
   readonly state: MapperSnapshot;
+  /** What forecasts learned; undefined in one written before there were any. */
+  readonly forecast: ForecastSnapshot | undefined;
   /** Version of the configuration in force. */
   readonly configVersion: number;
   /** Start of that window. */
@@ -158,11 +161,13 @@ export function createStreamStore(store: Store): StreamStore {
     },
     configure: (tx, stream, config, expectedVersion) =>
       writeConfig(tx.query(), stream, toBinary(StreamConfigSchema, config), expectedVersion),
-    recover: (stream) => readRecovery(store.query(), stream),
+    recover: (stream) => readRecovery(store, stream),
     async save(tx, progress) {
       const query = tx.query<StreamTables>();
       await saveStanding(query, progress);
-      if (progress.snapshot) await saveSnapshot(query, progress.stream, progress.snapshot);
+      const { stream, snapshot } = progress;
+      if (snapshot) await saveSnapshot(query, stream, snapshot);
+      if (snapshot?.forecast) await writeForecast(tx.query(), stream, snapshot.throughMs, snapshot.forecast);
       if (progress.inputs.length === 0) return;
       const rows = progress.inputs.map((part) => ({
         ...progress.stream,
@@ -215,12 +220,14 @@ async function writeConfig(
   return { conflict: row?.version ?? 0 };
 }
 
-async function readRecovery(query: Queries<StreamTables>, stream: StreamName): Promise<Recovery> {
+async function readRecovery(store: Store, stream: StreamName): Promise<Recovery> {
+  const query = store.query<StreamTables>();
   const row = await query
     .selectFrom('energy_snapshot')
     .selectAll()
     .where((column) => column.and({ ...stream }))
     .executeTakeFirst();
+  const forecast = row && (await readForecast(store.query(), stream, row.through_ms));
   const inputs = await query
     .selectFrom('energy_input')
     .select('payload')
@@ -231,6 +238,7 @@ async function readRecovery(query: Queries<StreamTables>, stream: StreamName): P
   return {
     snapshot: row && {
       state: deserialize(row.payload) as MapperSnapshot,
+      forecast,
       configVersion: row.config_version,
       throughMs: row.through_ms,
     },

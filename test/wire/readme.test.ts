@@ -96,6 +96,13 @@ describe('the README', () => {
     expect(printed).toContain('REJECT_REASON_MALFORMED');
   }, 60_000);
 
+  test('a map is forecast, and maps are drawn, to the same bits each time', async () => {
+    const once = await shell(functions, block('next'));
+    expect(once).toContain('FORECAST_BASIS_PERSISTENCE_ONLY');
+    expect(once.match(/"rows": 16/g)).toHaveLength(1);
+    expect(await shell(functions, block('next'))).toBe(once);
+  }, 60_000);
+
   test('the series that slows down is warned of', async () => {
     const printed = await shell(functions, block('warning'));
     expect(printed).toContain('"overallSeverity": "PHASE_SEVERITY_IMMINENT"');

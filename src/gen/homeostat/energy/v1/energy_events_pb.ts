@@ -6,7 +6,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { EnergyMap, StreamConfig } from "./energy_service_pb.ts";
+import type { CoverageStanding, EnergyMap, PredictorKind, StreamConfig } from "./energy_service_pb.ts";
 import { file_homeostat_energy_v1_energy_service } from "./energy_service_pb.ts";
 import type { StreamRef } from "../../type/v1/stream_ref_pb.ts";
 import { file_homeostat_type_v1_stream_ref } from "../../type/v1/stream_ref_pb.ts";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file homeostat/energy/v1/energy_events.proto.
  */
 export const file_homeostat_energy_v1_energy_events: GenFile = /*@__PURE__*/
-  fileDesc("Cidob21lb3N0YXQvZW5lcmd5L3YxL2VuZXJneV9ldmVudHMucHJvdG8SE2hvbWVvc3RhdC5lbmVyZ3kudjEiVQoQRW5lcmd5TWFwVXBkYXRlZBIrCgNtYXAYASABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkVuZXJneU1hcBIUCgxlbmRfb2ZfaW5wdXQYAiABKAgitwEKEFN0cmVhbUNvbmZpZ3VyZWQSLAoGc3RyZWFtGAEgASgLMhwuaG9tZW9zdGF0LnR5cGUudjEuU3RyZWFtUmVmEjEKBmNvbmZpZxgCIAEoCzIhLmhvbWVvc3RhdC5lbmVyZ3kudjEuU3RyZWFtQ29uZmlnEg8KB3ZlcnNpb24YAyABKAQSMQoNY29uZmlndXJlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp, file_homeostat_energy_v1_energy_service, file_homeostat_type_v1_stream_ref]);
+  fileDesc("Cidob21lb3N0YXQvZW5lcmd5L3YxL2VuZXJneV9ldmVudHMucHJvdG8SE2hvbWVvc3RhdC5lbmVyZ3kudjEiVQoQRW5lcmd5TWFwVXBkYXRlZBIrCgNtYXAYASABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkVuZXJneU1hcBIUCgxlbmRfb2ZfaW5wdXQYAiABKAgitwEKEFN0cmVhbUNvbmZpZ3VyZWQSLAoGc3RyZWFtGAEgASgLMhwuaG9tZW9zdGF0LnR5cGUudjEuU3RyZWFtUmVmEjEKBmNvbmZpZxgCIAEoCzIhLmhvbWVvc3RhdC5lbmVyZ3kudjEuU3RyZWFtQ29uZmlnEg8KB3ZlcnNpb24YAyABKAQSMQoNY29uZmlndXJlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinQEKDkZvcmVjYXN0U2NvcmVkEiwKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZhIpCgVzdGFydBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoGc2NvcmVzGAMgAygLMiIuaG9tZW9zdGF0LmVuZXJneS52MS5Gb3JlY2FzdFNjb3JlIuQBCg1Gb3JlY2FzdFNjb3JlEhcKD2hvcml6b25fd2luZG93cxgBIAEoDRINCgV2cm1zZRgCIAEoARIaChJtZWFuX3NxdWFyZWRfZXJyb3IYAyABKAESEgoFc2tpbGwYBCABKAFIAIgBARI3CgpwcmVkaWN0b3JzGAUgAygLMiMuaG9tZW9zdGF0LmVuZXJneS52MS5QcmVkaWN0b3JTY29yZRI4Cgljb3ZlcmFnZXMYBiADKAsyJS5ob21lb3N0YXQuZW5lcmd5LnYxLkNvdmVyYWdlU3RhbmRpbmdCCAoGX3NraWxsInMKDlByZWRpY3RvclNjb3JlEjUKCXByZWRpY3RvchgBIAEoDjIiLmhvbWVvc3RhdC5lbmVyZ3kudjEuUHJlZGljdG9yS2luZBIaChJtZWFuX3NxdWFyZWRfZXJyb3IYAiABKAESDgoGd2VpZ2h0GAMgASgBYgZwcm90bzM", [file_google_protobuf_timestamp, file_homeostat_energy_v1_energy_service, file_homeostat_type_v1_stream_ref]);
 
 /**
  * A window became a map. Recorded.
@@ -87,4 +87,130 @@ export type StreamConfigured = Message<"homeostat.energy.v1.StreamConfigured"> &
  */
 export const StreamConfiguredSchema: GenMessage<StreamConfigured> = /*@__PURE__*/
   messageDesc(file_homeostat_energy_v1_energy_events, 1);
+
+/**
+ * The window closed that forecasts of a stream were made for. Recorded.
+ *
+ * @generated from message homeostat.energy.v1.ForecastScored
+ */
+export type ForecastScored = Message<"homeostat.energy.v1.ForecastScored"> & {
+  /**
+   * The stream.
+   *
+   * @generated from field: homeostat.type.v1.StreamRef stream = 1;
+   */
+  stream?: StreamRef | undefined;
+
+  /**
+   * First instant of the window.
+   *
+   * @generated from field: google.protobuf.Timestamp start = 2;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * The forecasts of it, by rising horizon.
+   *
+   * @generated from field: repeated homeostat.energy.v1.ForecastScore scores = 3;
+   */
+  scores: ForecastScore[];
+};
+
+/**
+ * Describes the message homeostat.energy.v1.ForecastScored.
+ * Use `create(ForecastScoredSchema)` to create a new message.
+ */
+export const ForecastScoredSchema: GenMessage<ForecastScored> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_events, 2);
+
+/**
+ * How one forecast did, over observed cells.
+ *
+ * @generated from message homeostat.energy.v1.ForecastScore
+ */
+export type ForecastScore = Message<"homeostat.energy.v1.ForecastScore"> & {
+  /**
+   * Windows ahead it was made.
+   *
+   * @generated from field: uint32 horizon_windows = 1;
+   */
+  horizonWindows: number;
+
+  /**
+   * sqrt(mean squared error / (variance of the map + 1e-7)).
+   *
+   * @generated from field: double vrmse = 2;
+   */
+  vrmse: number;
+
+  /**
+   * Mean squared error, in the unit of the map squared.
+   *
+   * @generated from field: double mean_squared_error = 3;
+   */
+  meanSquaredError: number;
+
+  /**
+   * 1 - mean_squared_error over that of persistence; absent where persistence was exact.
+   *
+   * @generated from field: optional double skill = 4;
+   */
+  skill?: number | undefined;
+
+  /**
+   * Each predictor: its error and the weight it had.
+   *
+   * @generated from field: repeated homeostat.energy.v1.PredictorScore predictors = 5;
+   */
+  predictors: PredictorScore[];
+
+  /**
+   * Stated coverages and what was inside; none while there was no interval.
+   *
+   * @generated from field: repeated homeostat.energy.v1.CoverageStanding coverages = 6;
+   */
+  coverages: CoverageStanding[];
+};
+
+/**
+ * Describes the message homeostat.energy.v1.ForecastScore.
+ * Use `create(ForecastScoreSchema)` to create a new message.
+ */
+export const ForecastScoreSchema: GenMessage<ForecastScore> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_events, 3);
+
+/**
+ * How one predictor did.
+ *
+ * @generated from message homeostat.energy.v1.PredictorScore
+ */
+export type PredictorScore = Message<"homeostat.energy.v1.PredictorScore"> & {
+  /**
+   * The predictor.
+   *
+   * @generated from field: homeostat.energy.v1.PredictorKind predictor = 1;
+   */
+  predictor: PredictorKind;
+
+  /**
+   * Its mean squared error.
+   *
+   * @generated from field: double mean_squared_error = 2;
+   */
+  meanSquaredError: number;
+
+  /**
+   * Weight it had in the forecast, 0..1.
+   *
+   * @generated from field: double weight = 3;
+   */
+  weight: number;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.PredictorScore.
+ * Use `create(PredictorScoreSchema)` to create a new message.
+ */
+export const PredictorScoreSchema: GenMessage<PredictorScore> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_events, 4);
 

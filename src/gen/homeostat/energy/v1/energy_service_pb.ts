@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homeostat/energy/v1/energy_service.proto.
  */
 export const file_homeostat_energy_v1_energy_service: GenFile = /*@__PURE__*/
-  fileDesc("Cihob21lb3N0YXQvZW5lcmd5L3YxL2VuZXJneV9zZXJ2aWNlLnByb3RvEhNob21lb3N0YXQuZW5lcmd5LnYxIsgECgVTdGF0ZRIQCghwb3NpdGl2ZRgBIAEoARIQCghuZWdhdGl2ZRgCIAEoARILCgNuZXQYAyABKAESEAoIYWJzb2x1dGUYBCABKAESDAoEbWVhbhgFIAEoARIQCgh2YXJpYW5jZRgGIAEoARILCgNtaW4YByABKAESCwoDbWF4GAggASgBEhYKDm9ic2VydmVkX2NvdW50GAkgASgNEhwKD3NwYXRpYWxfZW50cm9weRgKIAEoAUgAiAEBEiIKFXNwYXRpYWxfZW50cm9weV9yYXRpbxgLIAEoAUgBiAEBEhoKDXZhbHVlX2VudHJvcHkYDCABKAFIAogBARIgChN2YWx1ZV9lbnRyb3B5X3JhdGlvGA0gASgBSAOIAQESNgoMZW50cm9weV91bml0GA4gASgOMiAuaG9tZW9zdGF0LmVuZXJneS52MS5FbnRyb3B5VW5pdBI6Cg9uZWdhdGl2ZV9wb2xpY3kYDyABKA4yIS5ob21lb3N0YXQudHlwZS52MS5OZWdhdGl2ZVBvbGljeRIxCglib2x0em1hbm4YECABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkJvbHR6bWFubhIVCg1ncmFkaWVudF9tZWFuGBEgASgBEhQKDGdyYWRpZW50X21heBgSIAEoAUISChBfc3BhdGlhbF9lbnRyb3B5QhgKFl9zcGF0aWFsX2VudHJvcHlfcmF0aW9CEAoOX3ZhbHVlX2VudHJvcHlCFgoUX3ZhbHVlX2VudHJvcHlfcmF0aW8ijQEKCUJvbHR6bWFubhITCgt0ZW1wZXJhdHVyZRgBIAEoARIVCg1sb2dfcGFydGl0aW9uGAIgASgBEhMKC2ZyZWVfZW5lcmd5GAMgASgBEhcKD2ludGVybmFsX2VuZXJneRgEIAEoARIVCg1oZWF0X2NhcGFjaXR5GAUgASgBEg8KB2VudHJvcHkYBiABKAEigwMKE0NvbXB1dGVTdGF0ZVJlcXVlc3QSMAoDbWFwGAEgASgLMhsuaG9tZW9zdGF0LnR5cGUudjEuTWFwSW5wdXRCBrK7GAIIARIpCgt0ZW1wZXJhdHVyZRgCIAEoAUIPsrsYCxABKQAAAAAAAAAASACIAQESOwoIZ3JhZGllbnQYAyABKA4yIS5ob21lb3N0YXQuZW5lcmd5LnYxLkdyYWRpZW50S2luZEIGsrsYAmABEikKBGJpbnMYBCABKA1CFrK7GBIZAAAAAAAAAEAhAAAAAAAAkEBIAYgBARIbCgliaW5fZWRnZXMYBSADKAFCCLK7GAQQAVACEhcKD2luY2x1ZGVfd2VpZ2h0cxgGIAEoCBIYChBpbmNsdWRlX2dyYWRpZW50GAcgASgIEj4KDGVudHJvcHlfdW5pdBgIIAEoDjIgLmhvbWVvc3RhdC5lbmVyZ3kudjEuRW50cm9weVVuaXRCBrK7GAJgAUIOCgxfdGVtcGVyYXR1cmVCBwoFX2JpbnMijgIKFENvbXB1dGVTdGF0ZVJlc3BvbnNlEikKBXN0YXRlGAEgASgLMhouaG9tZW9zdGF0LmVuZXJneS52MS5TdGF0ZRIOCgZkaWdlc3QYAiABKAwSKAoHd2VpZ2h0cxgDIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQSLQoMZ3JhZGllbnRfcm93GAQgASgLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBItCgxncmFkaWVudF9jb2wYBSABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEjMKEmdyYWRpZW50X21hZ25pdHVkZRgGIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQiwgMKGENoZWNrQ29uc2VydmF0aW9uUmVxdWVzdBIzCgZiZWZvcmUYASABKAsyGy5ob21lb3N0YXQudHlwZS52MS5NYXBJbnB1dEIGsrsYAggBEjIKBWFmdGVyGAIgASgLMhsuaG9tZW9zdGF0LnR5cGUudjEuTWFwSW5wdXRCBrK7GAIIARIoCgpkdF9zZWNvbmRzGAMgASgBQg+yuxgLEAEpAAAAAAAAAABIAIgBARImCg1zb3VyY2VzX3dhdHRzGAQgASgBQg+yuxgLEAEZAAAAAAAAAAASJAoLc2lua3Nfd2F0dHMYBSABKAFCD7K7GAsQARkAAAAAAAAAABIjChNib3VuZGFyeV9mbHV4X3dhdHRzGAYgASgBQgayuxgCEAESNQoEbW9kZRgHIAEoDjIfLmhvbWVvc3RhdC5lbmVyZ3kudjEuQnVkZ2V0TW9kZUIGsrsYAmABEiQKC2F0b2xfam91bGVzGAggASgBQg+yuxgLEAEZAAAAAAAAAAASKwoEcnRvbBgJIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAAAAAPA/SAGIAQFCDQoLX2R0X3NlY29uZHNCBwoFX3J0b2wisQEKGUNoZWNrQ29uc2VydmF0aW9uUmVzcG9uc2USDgoGcGFzc2VkGAEgASgIEhcKD3Jlc2lkdWFsX2pvdWxlcxgCIAEoARIYChB0b2xlcmFuY2Vfam91bGVzGAMgASgBEhAKCGZpZGVsaXR5GAQgASgBEhsKDmVudHJvcHlfY2hhbmdlGAUgASgBSACIAQESDwoHcmVhc29ucxgGIAMoCUIRCg9fZW50cm9weV9jaGFuZ2Ui+QMKCUVuZXJneU1hcBIsCgZzdHJlYW0YASABKAsyHC5ob21lb3N0YXQudHlwZS52MS5TdHJlYW1SZWYSKQoFc3RhcnQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJQoEZ3JpZBgEIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQSEAoIb2JzZXJ2ZWQYBSABKAwSDQoFbm9kZXMYBiADKAkSKgoEbW9kZRgHIAEoDjIcLmhvbWVvc3RhdC5lbmVyZ3kudjEuTWFwTW9kZRIMCgR1bml0GAggASgJEikKBXN0YXRlGAkgASgLMhouaG9tZW9zdGF0LmVuZXJneS52MS5TdGF0ZRIrCgZyZWdpbWUYCiABKA4yGy5ob21lb3N0YXQuZW5lcmd5LnYxLlJlZ2ltZRIWCg5sYXlvdXRfdmVyc2lvbhgLIAEoDRIOCgZkaWdlc3QYDCABKAwSDQoFbGV2ZWwYDSABKA0SFQoIc3VycHJpc2UYDiABKAFIAIgBARISCgVzY29yZRgPIAEoAUgBiAEBEhcKD2xheW91dF9jb25mbGljdBgQIAEoCEILCglfc3VycHJpc2VCCAoGX3Njb3JlIosBCg1HZXRNYXBSZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcCgVsZXZlbBgDIAEoDUINsrsYCSEAAAAAAAAkQCI9Cg5HZXRNYXBSZXNwb25zZRIrCgNtYXAYASABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkVuZXJneU1hcCK5AQoPTGlzdE1hcHNSZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBEisKBXJhbmdlGAIgASgLMhwuaG9tZW9zdGF0LnR5cGUudjEuVGltZVJhbmdlEhwKBWxldmVsGAMgASgNQg2yuxgJIQAAAAAAACRAEiUKBHBhZ2UYBCABKAsyFy5ob21lb3N0YXQudHlwZS52MS5QYWdlIlkKEExpc3RNYXBzUmVzcG9uc2USLAoEbWFwcxgBIAMoCzIeLmhvbWVvc3RhdC5lbmVyZ3kudjEuRW5lcmd5TWFwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKEAQoQV2F0Y2hNYXBzUmVxdWVzdBI0CgZzdHJlYW0YASABKAsyHC5ob21lb3N0YXQudHlwZS52MS5TdHJlYW1SZWZCBrK7GAIIARIcCgVsZXZlbBgCIAEoDUINsrsYCSEAAAAAAAAkQBIcCgxyZXN1bWVfdG9rZW4YAyABKAlCBrK7GAJAQCJWChFXYXRjaE1hcHNSZXNwb25zZRIrCgNtYXAYASABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkVuZXJneU1hcBIUCgxyZXN1bWVfdG9rZW4YAiABKAkiuQEKEUV4cGxhaW5NYXBSZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgRub2RlGAMgASgJQgayuxgCQEASKAoDdG9wGAQgASgNQhayuxgSGQAAAAAAAPA/IQAAAAAAAFBASACIAQFCBgoEX3RvcCKdAQoSRXhwbGFpbk1hcFJlc3BvbnNlEikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgNlbmQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKBW5vZGVzGAMgAygLMiQuaG9tZW9zdGF0LmVuZXJneS52MS5Ob2RlRXhwbGFuYXRpb24iewoPTm9kZUV4cGxhbmF0aW9uEgwKBG5vZGUYASABKAkSDgoGZW5lcmd5GAIgASgBEhAKCHN1cnByaXNlGAMgASgBEjgKB21ldHJpY3MYBCADKAsyJy5ob21lb3N0YXQuZW5lcmd5LnYxLk1ldHJpY0NvbnRyaWJ1dGlvbiJkChJNZXRyaWNDb250cmlidXRpb24SDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoARIQCghleHBlY3RlZBgDIAEoARIJCgF6GAQgASgBEhQKDGNvbnRyaWJ1dGlvbhgFIAEoASKCAwoMU3RyZWFtQ29uZmlnEjIKBG1vZGUYASABKA4yHC5ob21lb3N0YXQuZW5lcmd5LnYxLk1hcE1vZGVCBrK7GAJgARI6CgdtZXRyaWNzGAIgAygLMiEuaG9tZW9zdGF0LmVuZXJneS52MS5NZXRyaWNDb25maWdCBrK7GAJQQBJACgV3aWR0aBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIWsrsYEhkAAAAAAADwPyEAAAAAACCsQBJECgloYWxmX2xpZmUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CFrK7GBIZAAAAAADAgkAhAAAAAMCpbUESNQoIYm91bmRhcnkYBSABKA4yGy5ob21lb3N0YXQudHlwZS52MS5Cb3VuZGFyeUIGsrsYAmABEkMKCGxhdGVuZXNzGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhayuxgSGQAAAAAAAAAAIQAAAAAAwIJAImgKDE1ldHJpY0NvbmZpZxIXCgRuYW1lGAEgASgJQgmyuxgFCAFAgAESPwoJdHJhbnNmb3JtGAIgASgOMiQuaG9tZW9zdGF0LmVuZXJneS52MS5NZXRyaWNUcmFuc2Zvcm1CBrK7GAJgASJIChBHZXRTdHJlYW1SZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBIqABChFHZXRTdHJlYW1SZXNwb25zZRIxCgZjb25maWcYASABKAsyIS5ob21lb3N0YXQuZW5lcmd5LnYxLlN0cmVhbUNvbmZpZxIPCgd2ZXJzaW9uGAIgASgEEjQKDmVmZmVjdGl2ZV9tb2RlGAMgASgOMhwuaG9tZW9zdGF0LmVuZXJneS52MS5NYXBNb2RlEhEKCW1hcF9jb3VudBgEIAEoBCKaAQoWQ29uZmlndXJlU3RyZWFtUmVxdWVzdBI0CgZzdHJlYW0YASABKAsyHC5ob21lb3N0YXQudHlwZS52MS5TdHJlYW1SZWZCBrK7GAIIARI5CgZjb25maWcYAiABKAsyIS5ob21lb3N0YXQuZW5lcmd5LnYxLlN0cmVhbUNvbmZpZ0IGsrsYAggBEg8KB3ZlcnNpb24YAyABKAQiXQoXQ29uZmlndXJlU3RyZWFtUmVzcG9uc2USMQoGY29uZmlnGAEgASgLMiEuaG9tZW9zdGF0LmVuZXJneS52MS5TdHJlYW1Db25maWcSDwoHdmVyc2lvbhgCIAEoBCpUCgdNYXBNb2RlEhgKFE1BUF9NT0RFX1VOU1BFQ0lGSUVEEAASFQoRTUFQX01PREVfUEhZU0lDQUwQARIYChRNQVBfTU9ERV9TVEFUSVNUSUNBTBACKn4KDEdyYWRpZW50S2luZBIdChlHUkFESUVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTR1JBRElFTlRfS0lORF9TT0JFTBABEhoKFkdSQURJRU5UX0tJTkRfQ0VOVFJBTDIQAhIaChZHUkFESUVOVF9LSU5EX0NFTlRSQUw0EAMqWQoLRW50cm9weVVuaXQSHAoYRU5UUk9QWV9VTklUX1VOU1BFQ0lGSUVEEAASFQoRRU5UUk9QWV9VTklUX05BVFMQARIVChFFTlRST1BZX1VOSVRfQklUUxACKnwKCkJ1ZGdldE1vZGUSGwoXQlVER0VUX01PREVfVU5TUEVDSUZJRUQQABIcChhCVURHRVRfTU9ERV9DT05TRVJWQVRJVkUQARIbChdCVURHRVRfTU9ERV9ESVNTSVBBVElWRRACEhYKEkJVREdFVF9NT0RFX0RSSVZFThADKo8BCgZSZWdpbWUSFgoSUkVHSU1FX1VOU1BFQ0lGSUVEEAASFgoSUkVHSU1FX0VRVUlMSUJSSVVNEAESFQoRUkVHSU1FX1RSQU5TSVRJT04QAhITCg9SRUdJTUVfQ1JJVElDQUwQAxISCg5SRUdJTUVfQ0hBT1RJQxAEEhUKEVJFR0lNRV9XQVJNSU5HX1VQEAUqoQEKD01ldHJpY1RyYW5zZm9ybRIgChxNRVRSSUNfVFJBTlNGT1JNX1VOU1BFQ0lGSUVEEAASGQoVTUVUUklDX1RSQU5TRk9STV9OT05FEAESGgoWTUVUUklDX1RSQU5TRk9STV9MT0cxUBACEhkKFU1FVFJJQ19UUkFOU0ZPUk1fUkFURRADEhoKFk1FVFJJQ19UUkFOU0ZPUk1fTE9HSVQQBDKJCAoNRW5lcmd5U2VydmljZRKHAQoMQ29tcHV0ZVN0YXRlEiguaG9tZW9zdGF0LmVuZXJneS52MS5Db21wdXRlU3RhdGVSZXF1ZXN0GikuaG9tZW9zdGF0LmVuZXJneS52MS5Db21wdXRlU3RhdGVSZXNwb25zZSIiqrsYHgoOZW5lcmd5LmNvbXB1dGUSCAgBEICABBgEGAEgBBKWAQoRQ2hlY2tDb25zZXJ2YXRpb24SLS5ob21lb3N0YXQuZW5lcmd5LnYxLkNoZWNrQ29uc2VydmF0aW9uUmVxdWVzdBouLmhvbWVvc3RhdC5lbmVyZ3kudjEuQ2hlY2tDb25zZXJ2YXRpb25SZXNwb25zZSIiqrsYHgoOZW5lcmd5LmNvbXB1dGUSCAgBEICABBgEGAEgBBJsCgZHZXRNYXASIi5ob21lb3N0YXQuZW5lcmd5LnYxLkdldE1hcFJlcXVlc3QaIy5ob21lb3N0YXQuZW5lcmd5LnYxLkdldE1hcFJlc3BvbnNlIhmquxgVCgtlbmVyZ3kucmVhZBICCAEYASADEnIKCExpc3RNYXBzEiQuaG9tZW9zdGF0LmVuZXJneS52MS5MaXN0TWFwc1JlcXVlc3QaJS5ob21lb3N0YXQuZW5lcmd5LnYxLkxpc3RNYXBzUmVzcG9uc2UiGaq7GBUKC2VuZXJneS5yZWFkEgIIARgBIAMSdwoJV2F0Y2hNYXBzEiUuaG9tZW9zdGF0LmVuZXJneS52MS5XYXRjaE1hcHNSZXF1ZXN0GiYuaG9tZW9zdGF0LmVuZXJneS52MS5XYXRjaE1hcHNSZXNwb25zZSIZqrsYFQoLZW5lcmd5LnJlYWQSAggBGAEgAzABEngKCkV4cGxhaW5NYXASJi5ob21lb3N0YXQuZW5lcmd5LnYxLkV4cGxhaW5NYXBSZXF1ZXN0GicuaG9tZW9zdGF0LmVuZXJneS52MS5FeHBsYWluTWFwUmVzcG9uc2UiGaq7GBUKC2VuZXJneS5yZWFkEgIIARgBIAMSdQoJR2V0U3RyZWFtEiUuaG9tZW9zdGF0LmVuZXJneS52MS5HZXRTdHJlYW1SZXF1ZXN0GiYuaG9tZW9zdGF0LmVuZXJneS52MS5HZXRTdHJlYW1SZXNwb25zZSIZqrsYFQoLZW5lcmd5LnJlYWQSAggBGAEgAxKIAQoPQ29uZmlndXJlU3RyZWFtEisuaG9tZW9zdGF0LmVuZXJneS52MS5Db25maWd1cmVTdHJlYW1SZXF1ZXN0GiwuaG9tZW9zdGF0LmVuZXJneS52MS5Db25maWd1cmVTdHJlYW1SZXNwb25zZSIaqrsYFgoMZW5lcmd5LmFkbWluEgIIARgDIAJiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_homeostat_options_v1_field, file_homeostat_options_v1_method, file_homeostat_type_v1_grid, file_homeostat_type_v1_stream_ref]);
+  fileDesc("Cihob21lb3N0YXQvZW5lcmd5L3YxL2VuZXJneV9zZXJ2aWNlLnByb3RvEhNob21lb3N0YXQuZW5lcmd5LnYxIsgECgVTdGF0ZRIQCghwb3NpdGl2ZRgBIAEoARIQCghuZWdhdGl2ZRgCIAEoARILCgNuZXQYAyABKAESEAoIYWJzb2x1dGUYBCABKAESDAoEbWVhbhgFIAEoARIQCgh2YXJpYW5jZRgGIAEoARILCgNtaW4YByABKAESCwoDbWF4GAggASgBEhYKDm9ic2VydmVkX2NvdW50GAkgASgNEhwKD3NwYXRpYWxfZW50cm9weRgKIAEoAUgAiAEBEiIKFXNwYXRpYWxfZW50cm9weV9yYXRpbxgLIAEoAUgBiAEBEhoKDXZhbHVlX2VudHJvcHkYDCABKAFIAogBARIgChN2YWx1ZV9lbnRyb3B5X3JhdGlvGA0gASgBSAOIAQESNgoMZW50cm9weV91bml0GA4gASgOMiAuaG9tZW9zdGF0LmVuZXJneS52MS5FbnRyb3B5VW5pdBI6Cg9uZWdhdGl2ZV9wb2xpY3kYDyABKA4yIS5ob21lb3N0YXQudHlwZS52MS5OZWdhdGl2ZVBvbGljeRIxCglib2x0em1hbm4YECABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkJvbHR6bWFubhIVCg1ncmFkaWVudF9tZWFuGBEgASgBEhQKDGdyYWRpZW50X21heBgSIAEoAUISChBfc3BhdGlhbF9lbnRyb3B5QhgKFl9zcGF0aWFsX2VudHJvcHlfcmF0aW9CEAoOX3ZhbHVlX2VudHJvcHlCFgoUX3ZhbHVlX2VudHJvcHlfcmF0aW8ijQEKCUJvbHR6bWFubhITCgt0ZW1wZXJhdHVyZRgBIAEoARIVCg1sb2dfcGFydGl0aW9uGAIgASgBEhMKC2ZyZWVfZW5lcmd5GAMgASgBEhcKD2ludGVybmFsX2VuZXJneRgEIAEoARIVCg1oZWF0X2NhcGFjaXR5GAUgASgBEg8KB2VudHJvcHkYBiABKAEigwMKE0NvbXB1dGVTdGF0ZVJlcXVlc3QSMAoDbWFwGAEgASgLMhsuaG9tZW9zdGF0LnR5cGUudjEuTWFwSW5wdXRCBrK7GAIIARIpCgt0ZW1wZXJhdHVyZRgCIAEoAUIPsrsYCxABKQAAAAAAAAAASACIAQESOwoIZ3JhZGllbnQYAyABKA4yIS5ob21lb3N0YXQuZW5lcmd5LnYxLkdyYWRpZW50S2luZEIGsrsYAmABEikKBGJpbnMYBCABKA1CFrK7GBIZAAAAAAAAAEAhAAAAAAAAkEBIAYgBARIbCgliaW5fZWRnZXMYBSADKAFCCLK7GAQQAVACEhcKD2luY2x1ZGVfd2VpZ2h0cxgGIAEoCBIYChBpbmNsdWRlX2dyYWRpZW50GAcgASgIEj4KDGVudHJvcHlfdW5pdBgIIAEoDjIgLmhvbWVvc3RhdC5lbmVyZ3kudjEuRW50cm9weVVuaXRCBrK7GAJgAUIOCgxfdGVtcGVyYXR1cmVCBwoFX2JpbnMijgIKFENvbXB1dGVTdGF0ZVJlc3BvbnNlEikKBXN0YXRlGAEgASgLMhouaG9tZW9zdGF0LmVuZXJneS52MS5TdGF0ZRIOCgZkaWdlc3QYAiABKAwSKAoHd2VpZ2h0cxgDIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQSLQoMZ3JhZGllbnRfcm93GAQgASgLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBItCgxncmFkaWVudF9jb2wYBSABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEjMKEmdyYWRpZW50X21hZ25pdHVkZRgGIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQiwgMKGENoZWNrQ29uc2VydmF0aW9uUmVxdWVzdBIzCgZiZWZvcmUYASABKAsyGy5ob21lb3N0YXQudHlwZS52MS5NYXBJbnB1dEIGsrsYAggBEjIKBWFmdGVyGAIgASgLMhsuaG9tZW9zdGF0LnR5cGUudjEuTWFwSW5wdXRCBrK7GAIIARIoCgpkdF9zZWNvbmRzGAMgASgBQg+yuxgLEAEpAAAAAAAAAABIAIgBARImCg1zb3VyY2VzX3dhdHRzGAQgASgBQg+yuxgLEAEZAAAAAAAAAAASJAoLc2lua3Nfd2F0dHMYBSABKAFCD7K7GAsQARkAAAAAAAAAABIjChNib3VuZGFyeV9mbHV4X3dhdHRzGAYgASgBQgayuxgCEAESNQoEbW9kZRgHIAEoDjIfLmhvbWVvc3RhdC5lbmVyZ3kudjEuQnVkZ2V0TW9kZUIGsrsYAmABEiQKC2F0b2xfam91bGVzGAggASgBQg+yuxgLEAEZAAAAAAAAAAASKwoEcnRvbBgJIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAAAAAPA/SAGIAQFCDQoLX2R0X3NlY29uZHNCBwoFX3J0b2wisQEKGUNoZWNrQ29uc2VydmF0aW9uUmVzcG9uc2USDgoGcGFzc2VkGAEgASgIEhcKD3Jlc2lkdWFsX2pvdWxlcxgCIAEoARIYChB0b2xlcmFuY2Vfam91bGVzGAMgASgBEhAKCGZpZGVsaXR5GAQgASgBEhsKDmVudHJvcHlfY2hhbmdlGAUgASgBSACIAQESDwoHcmVhc29ucxgGIAMoCUIRCg9fZW50cm9weV9jaGFuZ2Ui5QMKDlByZWRpY3RSZXF1ZXN0EigKA21hcBgBIAEoCzIbLmhvbWVvc3RhdC50eXBlLnYxLk1hcElucHV0EiwKBnN0cmVhbRgCIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZhIxCgdoaXN0b3J5GAMgAygLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZEIHsrsYA1CAAhIqCgVzdGVwcxgEIAEoDUIWsrsYEhkAAAAAAADwPyEAAAAAAABZQEgAiAEBEigKCmR0X3NlY29uZHMYBSABKAFCD7K7GAsQASkAAAAAAAAAAEgBiAEBEi8KCGNvdmVyYWdlGAYgASgBQhiyuxgUEAEZAAAAAAAA4D8hrkfhehSu7z9IAogBARJACgpwcmVkaWN0b3JzGAcgAygOMiIuaG9tZW9zdGF0LmVuZXJneS52MS5QcmVkaWN0b3JLaW5kQgiyuxgEUAVgARIZChFyZXR1cm5fdHJhamVjdG9yeRgIIAEoCBI+CgxlbnRyb3B5X3VuaXQYCSABKA4yIC5ob21lb3N0YXQuZW5lcmd5LnYxLkVudHJvcHlVbml0QgayuxgCYAFCCAoGX3N0ZXBzQg0KC19kdF9zZWNvbmRzQgsKCV9jb3ZlcmFnZSK1BAoPUHJlZGljdFJlc3BvbnNlEisKCnByZWRpY3Rpb24YASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEiYKBWxvd2VyGAIgASgLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBImCgV1cHBlchgDIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQSEgoKY2FsaWJyYXRlZBgEIAEoCBISCgpjb25maWRlbmNlGAUgASgBEhsKDmV4cGVjdGVkX3ZybXNlGAYgASgBSACIAQESEgoFc2tpbGwYByABKAFIAYgBARIUCgxzY29yZWRfY291bnQYCCABKAQSFQoNbGVhcm5lZF9jb3VudBgJIAEoBBIxCgViYXNpcxgKIAEoDjIiLmhvbWVvc3RhdC5lbmVyZ3kudjEuRm9yZWNhc3RCYXNpcxI1Cgd3ZWlnaHRzGAsgAygLMiQuaG9tZW9zdGF0LmVuZXJneS52MS5QcmVkaWN0b3JXZWlnaHQSKQoFc3RhdGUYDCABKAsyGi5ob21lb3N0YXQuZW5lcmd5LnYxLlN0YXRlEiQKF2VudHJvcHlfcmF0ZV9wZXJfc2Vjb25kGA0gASgBSAKIAQESKwoKdHJhamVjdG9yeRgOIAMoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWRCEQoPX2V4cGVjdGVkX3ZybXNlQggKBl9za2lsbEIaChhfZW50cm9weV9yYXRlX3Blcl9zZWNvbmQiWAoPUHJlZGljdG9yV2VpZ2h0EjUKCXByZWRpY3RvchgBIAEoDjIiLmhvbWVvc3RhdC5lbmVyZ3kudjEuUHJlZGljdG9yS2luZBIOCgZ3ZWlnaHQYAiABKAEiTQoVTGlzdFByZWRpY3RvcnNSZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBImcKFkxpc3RQcmVkaWN0b3JzUmVzcG9uc2USNgoIaG9yaXpvbnMYASADKAsyJC5ob21lb3N0YXQuZW5lcmd5LnYxLkhvcml6b25TdGFuZGluZxIVCg1sZWFybmVkX2NvdW50GAIgASgEIvIBCg9Ib3Jpem9uU3RhbmRpbmcSFwoPaG9yaXpvbl93aW5kb3dzGAEgASgNEhQKDHNjb3JlZF9jb3VudBgCIAEoBBISCgV2cm1zZRgDIAEoAUgAiAEBEhIKBXNraWxsGAQgASgBSAGIAQESOgoKcHJlZGljdG9ycxgFIAMoCzImLmhvbWVvc3RhdC5lbmVyZ3kudjEuUHJlZGljdG9yU3RhbmRpbmcSOAoJY292ZXJhZ2VzGAYgAygLMiUuaG9tZW9zdGF0LmVuZXJneS52MS5Db3ZlcmFnZVN0YW5kaW5nQggKBl92cm1zZUIICgZfc2tpbGwilgEKEVByZWRpY3RvclN0YW5kaW5nEjUKCXByZWRpY3RvchgBIAEoDjIiLmhvbWVvc3RhdC5lbmVyZ3kudjEuUHJlZGljdG9yS2luZBIOCgZ3ZWlnaHQYAiABKAESEgoFdnJtc2UYAyABKAFIAIgBARISCgVza2lsbBgEIAEoAUgBiAEBQggKBl92cm1zZUIICgZfc2tpbGwiRgoQQ292ZXJhZ2VTdGFuZGluZxIOCgZzdGF0ZWQYASABKAESFQoIb2JzZXJ2ZWQYAiABKAFIAIgBAUILCglfb2JzZXJ2ZWQi+QMKCUVuZXJneU1hcBIsCgZzdHJlYW0YASABKAsyHC5ob21lb3N0YXQudHlwZS52MS5TdHJlYW1SZWYSKQoFc3RhcnQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJQoEZ3JpZBgEIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQSEAoIb2JzZXJ2ZWQYBSABKAwSDQoFbm9kZXMYBiADKAkSKgoEbW9kZRgHIAEoDjIcLmhvbWVvc3RhdC5lbmVyZ3kudjEuTWFwTW9kZRIMCgR1bml0GAggASgJEikKBXN0YXRlGAkgASgLMhouaG9tZW9zdGF0LmVuZXJneS52MS5TdGF0ZRIrCgZyZWdpbWUYCiABKA4yGy5ob21lb3N0YXQuZW5lcmd5LnYxLlJlZ2ltZRIWCg5sYXlvdXRfdmVyc2lvbhgLIAEoDRIOCgZkaWdlc3QYDCABKAwSDQoFbGV2ZWwYDSABKA0SFQoIc3VycHJpc2UYDiABKAFIAIgBARISCgVzY29yZRgPIAEoAUgBiAEBEhcKD2xheW91dF9jb25mbGljdBgQIAEoCEILCglfc3VycHJpc2VCCAoGX3Njb3JlIosBCg1HZXRNYXBSZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcCgVsZXZlbBgDIAEoDUINsrsYCSEAAAAAAAAkQCI9Cg5HZXRNYXBSZXNwb25zZRIrCgNtYXAYASABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkVuZXJneU1hcCK5AQoPTGlzdE1hcHNSZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBEisKBXJhbmdlGAIgASgLMhwuaG9tZW9zdGF0LnR5cGUudjEuVGltZVJhbmdlEhwKBWxldmVsGAMgASgNQg2yuxgJIQAAAAAAACRAEiUKBHBhZ2UYBCABKAsyFy5ob21lb3N0YXQudHlwZS52MS5QYWdlIlkKEExpc3RNYXBzUmVzcG9uc2USLAoEbWFwcxgBIAMoCzIeLmhvbWVvc3RhdC5lbmVyZ3kudjEuRW5lcmd5TWFwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKEAQoQV2F0Y2hNYXBzUmVxdWVzdBI0CgZzdHJlYW0YASABKAsyHC5ob21lb3N0YXQudHlwZS52MS5TdHJlYW1SZWZCBrK7GAIIARIcCgVsZXZlbBgCIAEoDUINsrsYCSEAAAAAAAAkQBIcCgxyZXN1bWVfdG9rZW4YAyABKAlCBrK7GAJAQCJWChFXYXRjaE1hcHNSZXNwb25zZRIrCgNtYXAYASABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkVuZXJneU1hcBIUCgxyZXN1bWVfdG9rZW4YAiABKAkiuQEKEUV4cGxhaW5NYXBSZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgRub2RlGAMgASgJQgayuxgCQEASKAoDdG9wGAQgASgNQhayuxgSGQAAAAAAAPA/IQAAAAAAAFBASACIAQFCBgoEX3RvcCKdAQoSRXhwbGFpbk1hcFJlc3BvbnNlEikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgNlbmQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKBW5vZGVzGAMgAygLMiQuaG9tZW9zdGF0LmVuZXJneS52MS5Ob2RlRXhwbGFuYXRpb24iewoPTm9kZUV4cGxhbmF0aW9uEgwKBG5vZGUYASABKAkSDgoGZW5lcmd5GAIgASgBEhAKCHN1cnByaXNlGAMgASgBEjgKB21ldHJpY3MYBCADKAsyJy5ob21lb3N0YXQuZW5lcmd5LnYxLk1ldHJpY0NvbnRyaWJ1dGlvbiJkChJNZXRyaWNDb250cmlidXRpb24SDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoARIQCghleHBlY3RlZBgDIAEoARIJCgF6GAQgASgBEhQKDGNvbnRyaWJ1dGlvbhgFIAEoASLAAwoMU3RyZWFtQ29uZmlnEjIKBG1vZGUYASABKA4yHC5ob21lb3N0YXQuZW5lcmd5LnYxLk1hcE1vZGVCBrK7GAJgARI6CgdtZXRyaWNzGAIgAygLMiEuaG9tZW9zdGF0LmVuZXJneS52MS5NZXRyaWNDb25maWdCBrK7GAJQQBJACgV3aWR0aBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIWsrsYEhkAAAAAAADwPyEAAAAAACCsQBJECgloYWxmX2xpZmUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CFrK7GBIZAAAAAADAgkAhAAAAAMCpbUESNQoIYm91bmRhcnkYBSABKA4yGy5ob21lb3N0YXQudHlwZS52MS5Cb3VuZGFyeUIGsrsYAmABEkMKCGxhdGVuZXNzGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhayuxgSGQAAAAAAAAAAIQAAAAAAwIJAEjwKC2J1ZGdldF9tb2RlGAcgASgOMh8uaG9tZW9zdGF0LmVuZXJneS52MS5CdWRnZXRNb2RlQgayuxgCYAEiaAoMTWV0cmljQ29uZmlnEhcKBG5hbWUYASABKAlCCbK7GAUIAUCAARI/Cgl0cmFuc2Zvcm0YAiABKA4yJC5ob21lb3N0YXQuZW5lcmd5LnYxLk1ldHJpY1RyYW5zZm9ybUIGsrsYAmABIkgKEEdldFN0cmVhbVJlcXVlc3QSNAoGc3RyZWFtGAEgASgLMhwuaG9tZW9zdGF0LnR5cGUudjEuU3RyZWFtUmVmQgayuxgCCAEioAEKEUdldFN0cmVhbVJlc3BvbnNlEjEKBmNvbmZpZxgBIAEoCzIhLmhvbWVvc3RhdC5lbmVyZ3kudjEuU3RyZWFtQ29uZmlnEg8KB3ZlcnNpb24YAiABKAQSNAoOZWZmZWN0aXZlX21vZGUYAyABKA4yHC5ob21lb3N0YXQuZW5lcmd5LnYxLk1hcE1vZGUSEQoJbWFwX2NvdW50GAQgASgEIpoBChZDb25maWd1cmVTdHJlYW1SZXF1ZXN0EjQKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZkIGsrsYAggBEjkKBmNvbmZpZxgCIAEoCzIhLmhvbWVvc3RhdC5lbmVyZ3kudjEuU3RyZWFtQ29uZmlnQgayuxgCCAESDwoHdmVyc2lvbhgDIAEoBCJdChdDb25maWd1cmVTdHJlYW1SZXNwb25zZRIxCgZjb25maWcYASABKAsyIS5ob21lb3N0YXQuZW5lcmd5LnYxLlN0cmVhbUNvbmZpZxIPCgd2ZXJzaW9uGAIgASgEKlQKB01hcE1vZGUSGAoUTUFQX01PREVfVU5TUEVDSUZJRUQQABIVChFNQVBfTU9ERV9QSFlTSUNBTBABEhgKFE1BUF9NT0RFX1NUQVRJU1RJQ0FMEAIqfgoMR3JhZGllbnRLaW5kEh0KGUdSQURJRU5UX0tJTkRfVU5TUEVDSUZJRUQQABIXChNHUkFESUVOVF9LSU5EX1NPQkVMEAESGgoWR1JBRElFTlRfS0lORF9DRU5UUkFMMhACEhoKFkdSQURJRU5UX0tJTkRfQ0VOVFJBTDQQAypZCgtFbnRyb3B5VW5pdBIcChhFTlRST1BZX1VOSVRfVU5TUEVDSUZJRUQQABIVChFFTlRST1BZX1VOSVRfTkFUUxABEhUKEUVOVFJPUFlfVU5JVF9CSVRTEAIqfAoKQnVkZ2V0TW9kZRIbChdCVURHRVRfTU9ERV9VTlNQRUNJRklFRBAAEhwKGEJVREdFVF9NT0RFX0NPTlNFUlZBVElWRRABEhsKF0JVREdFVF9NT0RFX0RJU1NJUEFUSVZFEAISFgoSQlVER0VUX01PREVfRFJJVkVOEAMqwAEKDVByZWRpY3RvcktpbmQSHgoaUFJFRElDVE9SX0tJTkRfVU5TUEVDSUZJRUQQABIeChpQUkVESUNUT1JfS0lORF9QRVJTSVNURU5DRRABEh4KGlBSRURJQ1RPUl9LSU5EX0NMSU1BVE9MT0dZEAISGwoXUFJFRElDVE9SX0tJTkRfU1BFQ1RSQUwQAxIWChJQUkVESUNUT1JfS0lORF9ETUQQBBIaChZQUkVESUNUT1JfS0lORF9TVEVOQ0lMEAUqiwEKDUZvcmVjYXN0QmFzaXMSHgoaRk9SRUNBU1RfQkFTSVNfVU5TUEVDSUZJRUQQABIjCh9GT1JFQ0FTVF9CQVNJU19QRVJTSVNURU5DRV9PTkxZEAESGgoWRk9SRUNBU1RfQkFTSVNfSElTVE9SWRACEhkKFUZPUkVDQVNUX0JBU0lTX1NUUkVBTRADKo8BCgZSZWdpbWUSFgoSUkVHSU1FX1VOU1BFQ0lGSUVEEAASFgoSUkVHSU1FX0VRVUlMSUJSSVVNEAESFQoRUkVHSU1FX1RSQU5TSVRJT04QAhITCg9SRUdJTUVfQ1JJVElDQUwQAxISCg5SRUdJTUVfQ0hBT1RJQxAEEhUKEVJFR0lNRV9XQVJNSU5HX1VQEAUqoQEKD01ldHJpY1RyYW5zZm9ybRIgChxNRVRSSUNfVFJBTlNGT1JNX1VOU1BFQ0lGSUVEEAASGQoVTUVUUklDX1RSQU5TRk9STV9OT05FEAESGgoWTUVUUklDX1RSQU5TRk9STV9MT0cxUBACEhkKFU1FVFJJQ19UUkFOU0ZPUk1fUkFURRADEhoKFk1FVFJJQ19UUkFOU0ZPUk1fTE9HSVQQBDKKCgoNRW5lcmd5U2VydmljZRKHAQoMQ29tcHV0ZVN0YXRlEiguaG9tZW9zdGF0LmVuZXJneS52MS5Db21wdXRlU3RhdGVSZXF1ZXN0GikuaG9tZW9zdGF0LmVuZXJneS52MS5Db21wdXRlU3RhdGVSZXNwb25zZSIiqrsYHgoOZW5lcmd5LmNvbXB1dGUSCAgBEICABBgEGAEgBBKWAQoRQ2hlY2tDb25zZXJ2YXRpb24SLS5ob21lb3N0YXQuZW5lcmd5LnYxLkNoZWNrQ29uc2VydmF0aW9uUmVxdWVzdBouLmhvbWVvc3RhdC5lbmVyZ3kudjEuQ2hlY2tDb25zZXJ2YXRpb25SZXNwb25zZSIiqrsYHgoOZW5lcmd5LmNvbXB1dGUSCAgBEICABBgEGAEgBBJ4CgdQcmVkaWN0EiMuaG9tZW9zdGF0LmVuZXJneS52MS5QcmVkaWN0UmVxdWVzdBokLmhvbWVvc3RhdC5lbmVyZ3kudjEuUHJlZGljdFJlc3BvbnNlIiKquxgeCg5lbmVyZ3kuY29tcHV0ZRIICAEQgIAEGAQYASAEEoQBCg5MaXN0UHJlZGljdG9ycxIqLmhvbWVvc3RhdC5lbmVyZ3kudjEuTGlzdFByZWRpY3RvcnNSZXF1ZXN0GisuaG9tZW9zdGF0LmVuZXJneS52MS5MaXN0UHJlZGljdG9yc1Jlc3BvbnNlIhmquxgVCgtlbmVyZ3kucmVhZBICCAEYASADEmwKBkdldE1hcBIiLmhvbWVvc3RhdC5lbmVyZ3kudjEuR2V0TWFwUmVxdWVzdBojLmhvbWVvc3RhdC5lbmVyZ3kudjEuR2V0TWFwUmVzcG9uc2UiGaq7GBUKC2VuZXJneS5yZWFkEgIIARgBIAMScgoITGlzdE1hcHMSJC5ob21lb3N0YXQuZW5lcmd5LnYxLkxpc3RNYXBzUmVxdWVzdBolLmhvbWVvc3RhdC5lbmVyZ3kudjEuTGlzdE1hcHNSZXNwb25zZSIZqrsYFQoLZW5lcmd5LnJlYWQSAggBGAEgAxJ3CglXYXRjaE1hcHMSJS5ob21lb3N0YXQuZW5lcmd5LnYxLldhdGNoTWFwc1JlcXVlc3QaJi5ob21lb3N0YXQuZW5lcmd5LnYxLldhdGNoTWFwc1Jlc3BvbnNlIhmquxgVCgtlbmVyZ3kucmVhZBICCAEYASADMAESeAoKRXhwbGFpbk1hcBImLmhvbWVvc3RhdC5lbmVyZ3kudjEuRXhwbGFpbk1hcFJlcXVlc3QaJy5ob21lb3N0YXQuZW5lcmd5LnYxLkV4cGxhaW5NYXBSZXNwb25zZSIZqrsYFQoLZW5lcmd5LnJlYWQSAggBGAEgAxJ1CglHZXRTdHJlYW0SJS5ob21lb3N0YXQuZW5lcmd5LnYxLkdldFN0cmVhbVJlcXVlc3QaJi5ob21lb3N0YXQuZW5lcmd5LnYxLkdldFN0cmVhbVJlc3BvbnNlIhmquxgVCgtlbmVyZ3kucmVhZBICCAEYASADEogBCg9Db25maWd1cmVTdHJlYW0SKy5ob21lb3N0YXQuZW5lcmd5LnYxLkNvbmZpZ3VyZVN0cmVhbVJlcXVlc3QaLC5ob21lb3N0YXQuZW5lcmd5LnYxLkNvbmZpZ3VyZVN0cmVhbVJlc3BvbnNlIhqquxgWCgxlbmVyZ3kuYWRtaW4SAggBGAMgAmIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_homeostat_options_v1_field, file_homeostat_options_v1_method, file_homeostat_type_v1_grid, file_homeostat_type_v1_stream_ref]);
 
 /**
  * Thermodynamic state of a map, over its observed cells.
@@ -477,6 +477,400 @@ export const CheckConservationResponseSchema: GenMessage<CheckConservationRespon
   messageDesc(file_homeostat_energy_v1_energy_service, 5);
 
 /**
+ * What is forecast. At least one of map and stream is set. With a stream its predictors answer, from its latest map or
+ * from the map given, which has the stream's shape; the last map of `history` then only comes before the map given.
+ *
+ * @generated from message homeostat.energy.v1.PredictRequest
+ */
+export type PredictRequest = Message<"homeostat.energy.v1.PredictRequest"> & {
+  /**
+   * The map to start from; default the stream's latest.
+   *
+   * @generated from field: homeostat.type.v1.MapInput map = 1;
+   */
+  map?: MapInput | undefined;
+
+  /**
+   * The stream whose predictors answer.
+   *
+   * @generated from field: homeostat.type.v1.StreamRef stream = 2;
+   */
+  stream?: StreamRef | undefined;
+
+  /**
+   * Maps before `map`, oldest first and evenly spaced, of its shape; at most 256. Refused without `map`, and for
+   * maps of over 16,384 cells.
+   *
+   * @generated from field: repeated homeostat.type.v1.Grid history = 3;
+   */
+  history: Grid[];
+
+  /**
+   * Steps ahead, 1..100; default 1.
+   *
+   * @generated from field: optional uint32 steps = 4;
+   */
+  steps?: number | undefined;
+
+  /**
+   * Seconds a step, over 0; default the stream's window, or 1. With a stream it must be its window.
+   *
+   * @generated from field: optional double dt_seconds = 5;
+   */
+  dtSeconds?: number | undefined;
+
+  /**
+   * Share of cells the interval is to hold, 0.5..0.99; default 0.9.
+   *
+   * @generated from field: optional double coverage = 6;
+   */
+  coverage?: number | undefined;
+
+  /**
+   * Which predictors may take part; default all. Intervals are calibrated for all together only.
+   *
+   * @generated from field: repeated homeostat.energy.v1.PredictorKind predictors = 7;
+   */
+  predictors: PredictorKind[];
+
+  /**
+   * Whether the maps of the steps in between are returned.
+   *
+   * @generated from field: bool return_trajectory = 8;
+   */
+  returnTrajectory: boolean;
+
+  /**
+   * Unit of entropies in the reply; default NATS.
+   *
+   * @generated from field: homeostat.energy.v1.EntropyUnit entropy_unit = 9;
+   */
+  entropyUnit: EntropyUnit;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.PredictRequest.
+ * Use `create(PredictRequestSchema)` to create a new message.
+ */
+export const PredictRequestSchema: GenMessage<PredictRequest> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_service, 6);
+
+/**
+ * A forecast.
+ *
+ * @generated from message homeostat.energy.v1.PredictResponse
+ */
+export type PredictResponse = Message<"homeostat.energy.v1.PredictResponse"> & {
+  /**
+   * The map foretold.
+   *
+   * @generated from field: homeostat.type.v1.Grid prediction = 1;
+   */
+  prediction?: Grid | undefined;
+
+  /**
+   * Lower end of the interval of each cell; the least float where nothing is known of errors.
+   *
+   * @generated from field: homeostat.type.v1.Grid lower = 2;
+   */
+  lower?: Grid | undefined;
+
+  /**
+   * Upper end; the greatest float where nothing is known of errors.
+   *
+   * @generated from field: homeostat.type.v1.Grid upper = 3;
+   */
+  upper?: Grid | undefined;
+
+  /**
+   * True when the interval follows the errors of such forecasts, at least 8 of them.
+   *
+   * @generated from field: bool calibrated = 4;
+   */
+  calibrated: boolean;
+
+  /**
+   * 1 - expected_vrmse held to 0..1; 0 without scored forecasts.
+   *
+   * @generated from field: double confidence = 5;
+   */
+  confidence: number;
+
+  /**
+   * Mean VRMSE of the last 64 or so forecasts at this horizon; absent without any.
+   *
+   * @generated from field: optional double expected_vrmse = 6;
+   */
+  expectedVrmse?: number | undefined;
+
+  /**
+   * 1 - mean squared error over that of persistence, of the same forecasts; absent without any.
+   *
+   * @generated from field: optional double skill = 7;
+   */
+  skill?: number | undefined;
+
+  /**
+   * Forecasts scored at this horizon.
+   *
+   * @generated from field: uint64 scored_count = 8;
+   */
+  scoredCount: bigint;
+
+  /**
+   * Maps the predictors learned from.
+   *
+   * @generated from field: uint64 learned_count = 9;
+   */
+  learnedCount: bigint;
+
+  /**
+   * What the forecast was made from.
+   *
+   * @generated from field: homeostat.energy.v1.ForecastBasis basis = 10;
+   */
+  basis: ForecastBasis;
+
+  /**
+   * How much each predictor counts, those that do; they sum to 1.
+   *
+   * @generated from field: repeated homeostat.energy.v1.PredictorWeight weights = 11;
+   */
+  weights: PredictorWeight[];
+
+  /**
+   * State of the map foretold, over the cells observed in the map it started from.
+   *
+   * @generated from field: homeostat.energy.v1.State state = 12;
+   */
+  state?: State | undefined;
+
+  /**
+   * Change of spatial entropy by second, in `state`'s unit; absent when either entropy is.
+   *
+   * @generated from field: optional double entropy_rate_per_second = 13;
+   */
+  entropyRatePerSecond?: number | undefined;
+
+  /**
+   * The map after each step but the last, where asked for.
+   *
+   * @generated from field: repeated homeostat.type.v1.Grid trajectory = 14;
+   */
+  trajectory: Grid[];
+};
+
+/**
+ * Describes the message homeostat.energy.v1.PredictResponse.
+ * Use `create(PredictResponseSchema)` to create a new message.
+ */
+export const PredictResponseSchema: GenMessage<PredictResponse> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_service, 7);
+
+/**
+ * How much a predictor counts.
+ *
+ * @generated from message homeostat.energy.v1.PredictorWeight
+ */
+export type PredictorWeight = Message<"homeostat.energy.v1.PredictorWeight"> & {
+  /**
+   * The predictor.
+   *
+   * @generated from field: homeostat.energy.v1.PredictorKind predictor = 1;
+   */
+  predictor: PredictorKind;
+
+  /**
+   * Its weight, over 0 to 1.
+   *
+   * @generated from field: double weight = 2;
+   */
+  weight: number;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.PredictorWeight.
+ * Use `create(PredictorWeightSchema)` to create a new message.
+ */
+export const PredictorWeightSchema: GenMessage<PredictorWeight> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_service, 8);
+
+/**
+ * Whose predictors are wanted.
+ *
+ * @generated from message homeostat.energy.v1.ListPredictorsRequest
+ */
+export type ListPredictorsRequest = Message<"homeostat.energy.v1.ListPredictorsRequest"> & {
+  /**
+   * The stream.
+   *
+   * @generated from field: homeostat.type.v1.StreamRef stream = 1;
+   */
+  stream?: StreamRef | undefined;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.ListPredictorsRequest.
+ * Use `create(ListPredictorsRequestSchema)` to create a new message.
+ */
+export const ListPredictorsRequestSchema: GenMessage<ListPredictorsRequest> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_service, 9);
+
+/**
+ * How a stream's forecasts did.
+ *
+ * @generated from message homeostat.energy.v1.ListPredictorsResponse
+ */
+export type ListPredictorsResponse = Message<"homeostat.energy.v1.ListPredictorsResponse"> & {
+  /**
+   * Each horizon, rising: 1, 2, 4 .. 64 windows; the last also answers for longer ones.
+   *
+   * @generated from field: repeated homeostat.energy.v1.HorizonStanding horizons = 1;
+   */
+  horizons: HorizonStanding[];
+
+  /**
+   * Maps the predictors learned from since the last new layout.
+   *
+   * @generated from field: uint64 learned_count = 2;
+   */
+  learnedCount: bigint;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.ListPredictorsResponse.
+ * Use `create(ListPredictorsResponseSchema)` to create a new message.
+ */
+export const ListPredictorsResponseSchema: GenMessage<ListPredictorsResponse> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_service, 10);
+
+/**
+ * How forecasts of one horizon did; means cover the last 64 or so.
+ *
+ * @generated from message homeostat.energy.v1.HorizonStanding
+ */
+export type HorizonStanding = Message<"homeostat.energy.v1.HorizonStanding"> & {
+  /**
+   * Windows ahead.
+   *
+   * @generated from field: uint32 horizon_windows = 1;
+   */
+  horizonWindows: number;
+
+  /**
+   * Forecasts scored.
+   *
+   * @generated from field: uint64 scored_count = 2;
+   */
+  scoredCount: bigint;
+
+  /**
+   * VRMSE of the mixture; absent before the first score, as is skill.
+   *
+   * @generated from field: optional double vrmse = 3;
+   */
+  vrmse?: number | undefined;
+
+  /**
+   * 1 - mean squared error of the mixture over that of persistence.
+   *
+   * @generated from field: optional double skill = 4;
+   */
+  skill?: number | undefined;
+
+  /**
+   * Each predictor, with its weight now.
+   *
+   * @generated from field: repeated homeostat.energy.v1.PredictorStanding predictors = 5;
+   */
+  predictors: PredictorStanding[];
+
+  /**
+   * Stated coverages and what was inside.
+   *
+   * @generated from field: repeated homeostat.energy.v1.CoverageStanding coverages = 6;
+   */
+  coverages: CoverageStanding[];
+};
+
+/**
+ * Describes the message homeostat.energy.v1.HorizonStanding.
+ * Use `create(HorizonStandingSchema)` to create a new message.
+ */
+export const HorizonStandingSchema: GenMessage<HorizonStanding> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_service, 11);
+
+/**
+ * How one predictor did at a horizon.
+ *
+ * @generated from message homeostat.energy.v1.PredictorStanding
+ */
+export type PredictorStanding = Message<"homeostat.energy.v1.PredictorStanding"> & {
+  /**
+   * The predictor.
+   *
+   * @generated from field: homeostat.energy.v1.PredictorKind predictor = 1;
+   */
+  predictor: PredictorKind;
+
+  /**
+   * Its weight in the next forecast, 0..1.
+   *
+   * @generated from field: double weight = 2;
+   */
+  weight: number;
+
+  /**
+   * Its VRMSE; absent before the first score, as is skill.
+   *
+   * @generated from field: optional double vrmse = 3;
+   */
+  vrmse?: number | undefined;
+
+  /**
+   * 1 - its mean squared error over that of persistence.
+   *
+   * @generated from field: optional double skill = 4;
+   */
+  skill?: number | undefined;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.PredictorStanding.
+ * Use `create(PredictorStandingSchema)` to create a new message.
+ */
+export const PredictorStandingSchema: GenMessage<PredictorStanding> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_service, 12);
+
+/**
+ * How intervals of one stated coverage did.
+ *
+ * @generated from message homeostat.energy.v1.CoverageStanding
+ */
+export type CoverageStanding = Message<"homeostat.energy.v1.CoverageStanding"> & {
+  /**
+   * Share of cells they were to hold.
+   *
+   * @generated from field: double stated = 1;
+   */
+  stated: number;
+
+  /**
+   * Share they held, over all forecasts judged; absent before the first.
+   *
+   * @generated from field: optional double observed = 2;
+   */
+  observed?: number | undefined;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.CoverageStanding.
+ * Use `create(CoverageStandingSchema)` to create a new message.
+ */
+export const CoverageStandingSchema: GenMessage<CoverageStanding> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_service, 13);
+
+/**
  * One map of a stream.
  *
  * @generated from message homeostat.energy.v1.EnergyMap
@@ -601,7 +995,7 @@ export type EnergyMap = Message<"homeostat.energy.v1.EnergyMap"> & {
  * Use `create(EnergyMapSchema)` to create a new message.
  */
 export const EnergyMapSchema: GenMessage<EnergyMap> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 6);
+  messageDesc(file_homeostat_energy_v1_energy_service, 14);
 
 /**
  * Which map is wanted.
@@ -636,7 +1030,7 @@ export type GetMapRequest = Message<"homeostat.energy.v1.GetMapRequest"> & {
  * Use `create(GetMapRequestSchema)` to create a new message.
  */
 export const GetMapRequestSchema: GenMessage<GetMapRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 7);
+  messageDesc(file_homeostat_energy_v1_energy_service, 15);
 
 /**
  * A map.
@@ -657,7 +1051,7 @@ export type GetMapResponse = Message<"homeostat.energy.v1.GetMapResponse"> & {
  * Use `create(GetMapResponseSchema)` to create a new message.
  */
 export const GetMapResponseSchema: GenMessage<GetMapResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 8);
+  messageDesc(file_homeostat_energy_v1_energy_service, 16);
 
 /**
  * Which maps are wanted.
@@ -699,7 +1093,7 @@ export type ListMapsRequest = Message<"homeostat.energy.v1.ListMapsRequest"> & {
  * Use `create(ListMapsRequestSchema)` to create a new message.
  */
 export const ListMapsRequestSchema: GenMessage<ListMapsRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 9);
+  messageDesc(file_homeostat_energy_v1_energy_service, 17);
 
 /**
  * Maps, newest first.
@@ -727,7 +1121,7 @@ export type ListMapsResponse = Message<"homeostat.energy.v1.ListMapsResponse"> &
  * Use `create(ListMapsResponseSchema)` to create a new message.
  */
 export const ListMapsResponseSchema: GenMessage<ListMapsResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 10);
+  messageDesc(file_homeostat_energy_v1_energy_service, 18);
 
 /**
  * Which maps are watched.
@@ -762,7 +1156,7 @@ export type WatchMapsRequest = Message<"homeostat.energy.v1.WatchMapsRequest"> &
  * Use `create(WatchMapsRequestSchema)` to create a new message.
  */
 export const WatchMapsRequestSchema: GenMessage<WatchMapsRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 11);
+  messageDesc(file_homeostat_energy_v1_energy_service, 19);
 
 /**
  * A map, or a heartbeat.
@@ -790,7 +1184,7 @@ export type WatchMapsResponse = Message<"homeostat.energy.v1.WatchMapsResponse">
  * Use `create(WatchMapsResponseSchema)` to create a new message.
  */
 export const WatchMapsResponseSchema: GenMessage<WatchMapsResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 12);
+  messageDesc(file_homeostat_energy_v1_energy_service, 20);
 
 /**
  * Which map is explained.
@@ -832,7 +1226,7 @@ export type ExplainMapRequest = Message<"homeostat.energy.v1.ExplainMapRequest">
  * Use `create(ExplainMapRequestSchema)` to create a new message.
  */
 export const ExplainMapRequestSchema: GenMessage<ExplainMapRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 13);
+  messageDesc(file_homeostat_energy_v1_energy_service, 21);
 
 /**
  * Why a map looks as it does.
@@ -867,7 +1261,7 @@ export type ExplainMapResponse = Message<"homeostat.energy.v1.ExplainMapResponse
  * Use `create(ExplainMapResponseSchema)` to create a new message.
  */
 export const ExplainMapResponseSchema: GenMessage<ExplainMapResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 14);
+  messageDesc(file_homeostat_energy_v1_energy_service, 22);
 
 /**
  * Why a node has its energy.
@@ -909,7 +1303,7 @@ export type NodeExplanation = Message<"homeostat.energy.v1.NodeExplanation"> & {
  * Use `create(NodeExplanationSchema)` to create a new message.
  */
 export const NodeExplanationSchema: GenMessage<NodeExplanation> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 15);
+  messageDesc(file_homeostat_energy_v1_energy_service, 23);
 
 /**
  * What one metric adds to a node's energy.
@@ -958,7 +1352,7 @@ export type MetricContribution = Message<"homeostat.energy.v1.MetricContribution
  * Use `create(MetricContributionSchema)` to create a new message.
  */
 export const MetricContributionSchema: GenMessage<MetricContribution> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 16);
+  messageDesc(file_homeostat_energy_v1_energy_service, 24);
 
 /**
  * Configuration of a stream. What is unset has its default.
@@ -1009,6 +1403,14 @@ export type StreamConfig = Message<"homeostat.energy.v1.StreamConfig"> & {
    * @generated from field: google.protobuf.Duration lateness = 6;
    */
   lateness?: Duration | undefined;
+
+  /**
+   * What the stream's energy obeys; unset promises nothing. CONSERVATIVE makes every forecast keep the total of the map
+   * it starts from.
+   *
+   * @generated from field: homeostat.energy.v1.BudgetMode budget_mode = 7;
+   */
+  budgetMode: BudgetMode;
 };
 
 /**
@@ -1016,7 +1418,7 @@ export type StreamConfig = Message<"homeostat.energy.v1.StreamConfig"> & {
  * Use `create(StreamConfigSchema)` to create a new message.
  */
 export const StreamConfigSchema: GenMessage<StreamConfig> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 17);
+  messageDesc(file_homeostat_energy_v1_energy_service, 25);
 
 /**
  * A metric that takes part in a statistical map.
@@ -1044,7 +1446,7 @@ export type MetricConfig = Message<"homeostat.energy.v1.MetricConfig"> & {
  * Use `create(MetricConfigSchema)` to create a new message.
  */
 export const MetricConfigSchema: GenMessage<MetricConfig> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 18);
+  messageDesc(file_homeostat_energy_v1_energy_service, 26);
 
 /**
  * Which configuration is wanted.
@@ -1065,7 +1467,7 @@ export type GetStreamRequest = Message<"homeostat.energy.v1.GetStreamRequest"> &
  * Use `create(GetStreamRequestSchema)` to create a new message.
  */
 export const GetStreamRequestSchema: GenMessage<GetStreamRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 19);
+  messageDesc(file_homeostat_energy_v1_energy_service, 27);
 
 /**
  * Configuration of a stream.
@@ -1107,7 +1509,7 @@ export type GetStreamResponse = Message<"homeostat.energy.v1.GetStreamResponse">
  * Use `create(GetStreamResponseSchema)` to create a new message.
  */
 export const GetStreamResponseSchema: GenMessage<GetStreamResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 20);
+  messageDesc(file_homeostat_energy_v1_energy_service, 28);
 
 /**
  * A new configuration.
@@ -1142,7 +1544,7 @@ export type ConfigureStreamRequest = Message<"homeostat.energy.v1.ConfigureStrea
  * Use `create(ConfigureStreamRequestSchema)` to create a new message.
  */
 export const ConfigureStreamRequestSchema: GenMessage<ConfigureStreamRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 21);
+  messageDesc(file_homeostat_energy_v1_energy_service, 29);
 
 /**
  * The configuration now in force.
@@ -1170,7 +1572,7 @@ export type ConfigureStreamResponse = Message<"homeostat.energy.v1.ConfigureStre
  * Use `create(ConfigureStreamResponseSchema)` to create a new message.
  */
 export const ConfigureStreamResponseSchema: GenMessage<ConfigureStreamResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_energy_v1_energy_service, 22);
+  messageDesc(file_homeostat_energy_v1_energy_service, 30);
 
 /**
  * How a window becomes a map.
@@ -1351,6 +1753,116 @@ export const BudgetModeSchema: GenEnum<BudgetMode> = /*@__PURE__*/
   enumDesc(file_homeostat_energy_v1_energy_service, 3);
 
 /**
+ * A way to foretell a map.
+ *
+ * @generated from enum homeostat.energy.v1.PredictorKind
+ */
+export const PredictorKind = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: PREDICTOR_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The map as it is.
+   *
+   * @generated from enum value: PREDICTOR_KIND_PERSISTENCE = 1;
+   */
+  PERSISTENCE: 1,
+
+  /**
+   * The mean of each cell, forgotten by the half every 12 h; by hour of day once maps of 7 days are held.
+   *
+   * @generated from enum value: PREDICTOR_KIND_CLIMATOLOGY = 2;
+   */
+  CLIMATOLOGY: 2,
+
+  /**
+   * Drift, spreading and decay of the waves of a map.
+   *
+   * @generated from enum value: PREDICTOR_KIND_SPECTRAL = 3;
+   */
+  SPECTRAL: 3,
+
+  /**
+   * Dynamic mode decomposition: a linear law between few patterns.
+   *
+   * @generated from enum value: PREDICTOR_KIND_DMD = 4;
+   */
+  DMD: 4,
+
+  /**
+   * A linear law between a cell and the 5x5 cells around it.
+   *
+   * @generated from enum value: PREDICTOR_KIND_STENCIL = 5;
+   */
+  STENCIL: 5,
+} as const;
+
+/**
+ * A way to foretell a map.
+ *
+ * @generated from enum homeostat.energy.v1.PredictorKind
+ */
+export type PredictorKind = (typeof PredictorKind)[keyof typeof PredictorKind] | UnknownEnum;
+
+/**
+ * Describes the enum homeostat.energy.v1.PredictorKind.
+ */
+export const PredictorKindSchema: GenEnum<PredictorKind> = /*@__PURE__*/
+  enumDesc(file_homeostat_energy_v1_energy_service, 4);
+
+/**
+ * What a forecast was made from.
+ *
+ * @generated from enum homeostat.energy.v1.ForecastBasis
+ */
+export const ForecastBasis = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: FORECAST_BASIS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * One map alone: it persists, and its interval is not calibrated.
+   *
+   * @generated from enum value: FORECAST_BASIS_PERSISTENCE_ONLY = 1;
+   */
+  PERSISTENCE_ONLY: 1,
+
+  /**
+   * The history handed in.
+   *
+   * @generated from enum value: FORECAST_BASIS_HISTORY = 2;
+   */
+  HISTORY: 2,
+
+  /**
+   * What was learned of the stream.
+   *
+   * @generated from enum value: FORECAST_BASIS_STREAM = 3;
+   */
+  STREAM: 3,
+} as const;
+
+/**
+ * What a forecast was made from.
+ *
+ * @generated from enum homeostat.energy.v1.ForecastBasis
+ */
+export type ForecastBasis = (typeof ForecastBasis)[keyof typeof ForecastBasis] | UnknownEnum;
+
+/**
+ * Describes the enum homeostat.energy.v1.ForecastBasis.
+ */
+export const ForecastBasisSchema: GenEnum<ForecastBasis> = /*@__PURE__*/
+  enumDesc(file_homeostat_energy_v1_energy_service, 5);
+
+/**
  * The regime a map is in.
  *
  * @generated from enum homeostat.energy.v1.Regime
@@ -1410,7 +1922,7 @@ export type Regime = (typeof Regime)[keyof typeof Regime] | UnknownEnum;
  * Describes the enum homeostat.energy.v1.Regime.
  */
 export const RegimeSchema: GenEnum<Regime> = /*@__PURE__*/
-  enumDesc(file_homeostat_energy_v1_energy_service, 4);
+  enumDesc(file_homeostat_energy_v1_energy_service, 6);
 
 /**
  * What is done to a metric's window mean before it is judged.
@@ -1465,7 +1977,7 @@ export type MetricTransform = (typeof MetricTransform)[keyof typeof MetricTransf
  * Describes the enum homeostat.energy.v1.MetricTransform.
  */
 export const MetricTransformSchema: GenEnum<MetricTransform> = /*@__PURE__*/
-  enumDesc(file_homeostat_energy_v1_energy_service, 5);
+  enumDesc(file_homeostat_energy_v1_energy_service, 7);
 
 /**
  * Energy maps of telemetry streams, and the same analysis of maps handed in. The Boltzmann constant is 1:
@@ -1495,6 +2007,30 @@ export const EnergyService: GenService<{
     methodKind: "unary";
     input: typeof CheckConservationRequestSchema;
     output: typeof CheckConservationResponseSchema;
+  },
+  /**
+   * Forecasts a map, from a stream that was learned, from the maps handed in, or from one map alone, which can only
+   * persist. INVALID_ARGUMENT: FIELD_INVALID, SHAPE_MISMATCH, NEGATIVE_ENERGY. NOT_FOUND: STREAM_NOT_FOUND,
+   * MAP_NOT_FOUND while the stream has no map that is learned; those of over 16,384 cells are not. RESOURCE_EXHAUSTED
+   * WORK_TOO_LARGE when the reply would pass the send limit.
+   *
+   * @generated from rpc homeostat.energy.v1.EnergyService.Predict
+   */
+  predict: {
+    methodKind: "unary";
+    input: typeof PredictRequestSchema;
+    output: typeof PredictResponseSchema;
+  },
+  /**
+   * Says how the forecasts of a stream did, and how much each predictor counts, at each horizon. NOT_FOUND:
+   * STREAM_NOT_FOUND.
+   *
+   * @generated from rpc homeostat.energy.v1.EnergyService.ListPredictors
+   */
+  listPredictors: {
+    methodKind: "unary";
+    input: typeof ListPredictorsRequestSchema;
+    output: typeof ListPredictorsResponseSchema;
   },
   /**
    * Returns the map of a stream at an instant, or its latest. NOT_FOUND: STREAM_NOT_FOUND, MAP_NOT_FOUND.

@@ -1,0 +1,126 @@
+/** Denoise, Impute and Score: requests read and checked, computed on a worker, and answered. */
+import type { FieldViolation } from '../../errors.ts';
+import type { DiffusionService } from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
+import type { MapInput } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import type { Handlers } from '../../rpc/handler.ts';
+import { diffusionError } from '../errors.ts';
+import { type GivenGrid, gridToProto, readGrid, readMask } from '../grid-message.ts';
+import {
+  refuseLargeReply,
+  refuseLargeWork,
+  refuseShape,
+  refuseViolations,
+  retriable,
+  type Shape,
+} from '../limits.ts';
+import { namedPrior, type PriorStore } from '../store.ts';
+import type { Place, Workers } from '../worker.ts';
+import type { Imputed } from './impute.ts';
+
+export interface InferenceDeps {
+  readonly priors: Pick<PriorStore, 'load'>;
+  readonly workers: Pick<Workers, 'denoise' | 'impute' | 'score'>;
+  /** Largest reply, bytes. */
+  readonly sendBytesMax: number;
+}
+
+type InferenceMethods = 'denoise' | 'impute' | 'score';
+
+/** Iterations of a solution that its work is reckoned by, which is what most take. */
+const ITERATIONS = 50;
+const SAMPLES = 1;
+
+export function createInferenceHandlers(
+  deps: InferenceDeps,
+): Pick<Handlers<typeof DiffusionService>, InferenceMethods> {
+  const { workers, sendBytesMax } = deps;
+  return {
+    async denoise({ map, priorId, sigma, samples, seed }, { signal }) {
+      const violations: FieldViolation[] = [];
+      const { grid, observed } = readMap(map, violations);
+      if (observed?.includes(0)) violations.push({ field: 'map.observed', description: 'must be all cells' });
+      refuseViolations(violations);
+      const place = await placeOf(deps, priorId, grid!);
+      refuseLargeReply(place, 1 + samples, sendBytesMax);
+      const options = { sigma, samples, seed };
+      const found = await retriable(workers.denoise(place, grid!.cells, options, signal));
+      const toProto = writerOf(grid!, 'map');
+      return { ...found, mean: toProto(found.mean), samples: found.samples.map(toProto) };
+    },
+
+    async impute(request, { signal }) {
+      const violations: FieldViolation[] = [];
+      const { grid, observed } = readMap(request.map, violations);
+      if (observed && !observed.includes(1))
+        violations.push({ field: 'map.observed', description: 'must hold at least one observed cell' });
+      refuseViolations(violations);
+      const place = await placeOf(deps, request.priorId, grid!);
+      const samples = request.samples ?? SAMPLES;
+      refuseLargeWork(place.rows * place.cols * (1 + samples) * ITERATIONS);
+      refuseLargeReply(place, 2 + samples, sendBytesMax);
+      const options = { observed: observed!, noise: request.noise, samples, seed: request.seed ?? 0n };
+      const found = await retriable(workers.impute(place, grid!.cells, options, signal));
+      const { iterations, residual } = found;
+      if (!found.converged) throw diffusionError('NOT_CONVERGED', { iterations, residual });
+      const toProto = writerOf(grid!, 'map');
+      return {
+        mean: toProto(found.mean),
+        ...(samples > 1 && { sd: toProto(spreadOf(found)) }),
+        samples: found.samples.map(toProto),
+        residual,
+        iterations,
+      };
+    },
+
+    async score({ maps, priorId }, { signal }) {
+      const violations: FieldViolation[] = [];
+      const grids = maps.map((map, at) => readGrid(map, `maps[${at}]`, violations)!);
+      refuseViolations(violations);
+      const [first] = grids;
+      for (const grid of grids) refuseShape(first!, grid);
+      const place = await placeOf(deps, priorId, first!);
+      refuseLargeReply(place, grids.length, sendBytesMax);
+      const scores = await retriable(
+        workers.score(
+          place,
+          grids.map(({ cells }) => cells),
+          signal,
+        ),
+      );
+      return {
+        scores: scores.map((score, at) => ({
+          ...score,
+          logLikelihoodPerCell: score.logLikelihood / (place.rows * place.cols),
+          leaveOneOutZ: writerOf(grids[at]!, `maps[${at}]`)(score.leaveOneOutZ),
+          topShells: [...score.topShells],
+        })),
+      };
+    },
+  };
+}
+
+/** Writes grids of a given one's shape, as it came. */
+function writerOf(given: GivenGrid, origin: string) {
+  return (cells: Float64Array) => gridToProto(cells, given, given.encoding, origin);
+}
+
+function readMap(map: MapInput | undefined, violations: FieldViolation[]) {
+  const grid = readGrid(map?.grid, 'map.grid', violations);
+  const observed = grid && readMask(map!.observed, grid.cells.length, 'map.observed', violations);
+  return { grid, observed };
+}
+
+/** Throws PRIOR_NOT_FOUND, or SHAPE_MISMATCH for a prior of other maps. */
+async function placeOf({ priors }: InferenceDeps, priorId: string, shape: Shape): Promise<Place> {
+  const stored = await namedPrior(priors, priorId);
+  if (stored) refuseShape(stored.prior, shape);
+  return { rows: shape.rows, cols: shape.cols, prior: stored?.prior };
+}
+
+/** Root mean square distance of the samples from the mean, each cell. */
+function spreadOf({ mean, samples }: Imputed): Float64Array {
+  return mean.map((center, at) => {
+    const squares = samples.reduce((sum, sample) => sum + (sample[at]! - center) ** 2, 0);
+    return Math.sqrt(squares / samples.length);
+  });
+}

@@ -1,0 +1,102 @@
+/** Optimize: a search on the workers, some iterations at a time, told about as it goes. */
+import { type FieldViolation, fieldError } from '../../errors.ts';
+import type {
+  DiffusionService,
+  OptimizeRequest,
+} from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
+import type { Handlers } from '../../rpc/handler.ts';
+import { diffusionError } from '../errors.ts';
+import { type GridEncoding, gridToProto, readGrid } from '../grid-message.ts';
+import { refuseLargeReply, refuseLargeWork, refuseShape, refuseViolations, retriable } from '../limits.ts';
+import { readEnergies } from '../sampling/energies.ts';
+import { namedPrior, type PriorStore } from '../store.ts';
+import type { OptimizeJob, Workers } from '../worker.ts';
+import type { Constraint, Search } from './optimize.ts';
+
+export interface OptimizeDeps {
+  readonly priors: Pick<PriorStore, 'load'>;
+  readonly workers: Pick<Workers, 'optimize'>;
+  /** Largest reply, bytes. */
+  readonly sendBytesMax: number;
+}
+
+const ITERATIONS = 200;
+const TOLERANCE = 0.01;
+/** Iterations between two messages. */
+const EVERY = 10;
+/** Steps that an iteration counts as: an evaluation, a projection and the passes between. */
+const STEPS = 3;
+
+export function createOptimizeHandlers(
+  deps: OptimizeDeps,
+): Pick<Handlers<typeof DiffusionService>, 'optimize'> {
+  return {
+    async *optimize(request, { signal }) {
+      const { job, encoding } = await prepare(deps, request);
+      const most = request.iterations ?? ITERATIONS;
+      let search: Search | undefined;
+      do {
+        const left = most - (search?.iterations ?? 0);
+        search = await retriable(deps.workers.optimize(job, search, Math.min(EVERY, left), signal));
+        const { iterations: iteration, energy, slope } = search;
+        if (!Number.isFinite(energy)) throw tooSteep();
+        yield { event: { case: 'progress', value: { iteration, energy, slope } } };
+      } while (!search.converged && !search.stuck && search.iterations < most);
+      const { cells, energy, converged, iterations, slope } = search;
+      const grid = gridToProto(cells, job, encoding, 'objective');
+      yield { event: { case: 'result', value: { grid, energy, converged, iterations, slope } } };
+    },
+  };
+}
+
+function tooSteep() {
+  const description = 'its energy is not finite at the start of the search';
+  return fieldError(diffusionError.domain, [{ field: 'objective', description }]);
+}
+
+/** A request as a search wants it. Throws FIELD_INVALID, PRIOR_NOT_FOUND, SHAPE_MISMATCH or WORK_TOO_LARGE. */
+async function prepare(
+  { priors, sendBytesMax }: OptimizeDeps,
+  request: OptimizeRequest,
+): Promise<{ job: OptimizeJob; encoding: GridEncoding }> {
+  const violations: FieldViolation[] = [];
+  const { targets, guides, quartic, spectra } = readEnergies(request.objective, 'objective', violations);
+  for (const [index, { functional }] of request.objective.entries())
+    if (functional.case === 'totalEnergy' && functional.value.stiffness === undefined)
+      violations.push({ field: `objective[${index}].total_energy.stiffness`, description: 'is required' });
+  const start = request.start && readGrid(request.start, 'start', violations);
+  if (request.start === undefined && request.priorId === '')
+    for (const side of ['rows', 'cols'] as const)
+      if (request[side] === 0)
+        violations.push({ field: side, description: 'is required without a start or prior_id' });
+  refuseViolations(violations);
+  const stored = await namedPrior(priors, request.priorId);
+  const shape = stored?.prior ?? start ?? request;
+  refuseShape(shape, { rows: request.rows || shape.rows, cols: request.cols || shape.cols });
+  for (const map of start ? [start, ...targets] : targets) refuseShape(shape, map);
+  const { rows, cols } = shape;
+  refuseLargeWork(rows * cols * (request.iterations ?? ITERATIONS) * STEPS);
+  refuseLargeReply(shape, 1, sendBytesMax);
+  const job = {
+    rows,
+    cols,
+    prior: stored?.prior,
+    objective: { guides, quartic, spectra, priorWeight: request.priorWeight },
+    constraint: constraintOf(request, rows * cols),
+    tolerance: request.tolerance ?? TOLERANCE,
+    start: start?.cells,
+    seed: request.seed,
+  };
+  return { job, encoding: (start ?? targets[0])?.encoding ?? 'VALUES' };
+}
+
+/** Throws FIELD_INVALID where no map of so many cells can be within the bounds and of the total. */
+function constraintOf(request: OptimizeRequest, cells: number): Constraint {
+  const { total, lower = Number.NEGATIVE_INFINITY, upper = Number.POSITIVE_INFINITY } = request;
+  if (lower > upper) refuseViolations([{ field: 'upper', description: `must be at least lower, ${lower}` }]);
+  if (total !== undefined && !(total >= lower * cells && total <= upper * cells))
+    refuseViolations([
+      { field: 'total', description: `must be what ${cells} cells within the bounds can have` },
+    ]);
+  return { lower, upper, total };
+}

@@ -1,0 +1,171 @@
+/**
+ * Finding a map of least energy by projected gradient descent: steps as long as the last two slopes suggest (J. Barzilai
+ * and J. Borwein, 1988), halved until the energy falls enough, each map brought back within its bounds and to its total.
+ * Finds a local minimum. A search is plain data between two iterations.
+ */
+import type { SpectralGrid } from '../prior/modes.ts';
+import type { ModeGaussian } from '../prior/prior.ts';
+import { addDistance, type Guide, quadraticForm } from '../sampling/guidance.ts';
+import { type Quartic, residualEnergies, type TargetSpectrum } from '../sampling/residual.ts';
+
+/** What is minimized. */
+export interface Objective {
+  /** Energies that are quadratic, none of them exact. */
+  readonly guides: readonly Guide[];
+  readonly quartic: Quartic | undefined;
+  readonly spectra: readonly TargetSpectrum[];
+  /** Weight of minus ln density of the prior, at least 0. */
+  readonly priorWeight: number;
+}
+
+/** Where the map must stay: lower <= upper, and a total that cells within them can have. */
+export interface Constraint {
+  readonly lower: number;
+  readonly upper: number;
+  /** Sum of the cells. */
+  readonly total: number | undefined;
+}
+
+/** A search between two iterations. */
+export interface Search {
+  readonly cells: Float64Array;
+  readonly energy: number;
+  /** Root mean square of how far a unit step along the slope would move the map within its bounds. */
+  readonly slope: number;
+  readonly iterations: number;
+  /** Length of the next step tried. */
+  readonly stride: number;
+  /** Whether the slope is at most the tolerance. */
+  readonly converged: boolean;
+  /** Whether no step along the slope gets any lower. */
+  readonly stuck: boolean;
+}
+
+export interface Optimizer {
+  begin(start: Float64Array): Search;
+  /** At most `iterations` more. One to some forty evaluations each, a transform pair or two. */
+  improve(search: Search, iterations: number): Search;
+}
+
+/** Share of the fall that the slope promises which a step must achieve. */
+const ARMIJO = 1e-4;
+const HALVINGS_MAX = 40;
+const STRIDE = { least: 1e-12, greatest: 1e12 };
+const BISECTIONS = 100;
+
+export function createOptimizer(
+  grid: SpectralGrid,
+  gaussian: ModeGaussian,
+  objective: Objective,
+  constraint: Constraint,
+  tolerance: number,
+): Optimizer {
+  const evaluate = createEvaluation(grid, gaussian, objective);
+  const searchOf = (
+    cells: Float64Array,
+    energy: number,
+    gradient: Float64Array,
+    rest: { iterations: number; stride: number; stuck: boolean },
+  ) => {
+    const ahead = project(
+      cells.map((cell, i) => cell - gradient[i]!),
+      constraint,
+    );
+    const slope = Math.sqrt(ahead.reduce((sum, cell, i) => sum + (cell - cells[i]!) ** 2, 0) / cells.length);
+    return { cells, energy, slope, converged: slope <= tolerance, ...rest };
+  };
+  return {
+    begin(start) {
+      const cells = project(start, constraint);
+      const gradient = new Float64Array(cells.length);
+      const energy = evaluate(cells, gradient);
+      return searchOf(cells, energy, gradient, { iterations: 0, stride: 1, stuck: false });
+    },
+    improve(search, iterations) {
+      let current = search;
+      const gradient = new Float64Array(grid.cells);
+      evaluate(current.cells, gradient);
+      for (let i = 0; i < iterations && !current.converged && !current.stuck; i++)
+        current = iterate(current, gradient);
+      return current;
+    },
+  };
+
+  /** One step; leaves the gradient at where it ends. */
+  function iterate(
+    { cells, energy, slope, iterations, stride: first }: Search,
+    gradient: Float64Array,
+  ): Search {
+    const next = new Float64Array(cells.length);
+    let stride = first;
+    for (let halving = 0; halving < HALVINGS_MAX; halving++, stride /= 2) {
+      const moved = project(
+        cells.map((cell, i) => cell - stride * gradient[i]!),
+        constraint,
+      );
+      let promised = 0;
+      for (let i = 0; i < cells.length; i++) promised += gradient[i]! * (cells[i]! - moved[i]!);
+      const reached = evaluate(moved, next);
+      if (!(reached <= energy - ARMIJO * promised) || !(promised > 0)) continue;
+      let [along, bent] = [0, 0];
+      for (let i = 0; i < cells.length; i++) {
+        const step = moved[i]! - cells[i]!;
+        along += step * step;
+        bent += step * (next[i]! - gradient[i]!);
+      }
+      const suggested = bent > 0 ? along / bent : 2 * stride;
+      gradient.set(next);
+      return searchOf(moved, reached, next, {
+        iterations: iterations + 1,
+        stride: Math.min(STRIDE.greatest, Math.max(STRIDE.least, suggested)),
+        stuck: false,
+      });
+    }
+    return { cells, energy, slope, iterations: iterations + 1, stride, converged: false, stuck: true };
+  }
+}
+
+/** Energy of cells; writes its slope. */
+function createEvaluation(grid: SpectralGrid, gaussian: ModeGaussian, objective: Objective) {
+  const form = quadraticForm(grid, objective.guides);
+  addDistance(grid, gaussian, objective.priorWeight, form);
+  const energies = residualEnergies(grid, 1, objective.quartic, objective.spectra);
+  const x = grid.newModes();
+  const slope = grid.newModes();
+  const nothing = new Float64Array(grid.size);
+  const { precision, pull } = form;
+  return (cells: Float64Array, gradient: Float64Array): number => {
+    grid.forward(cells, x);
+    let sum = 0;
+    for (let k = 0; k < grid.size; k++) {
+      const [re, im] = [x.re[k]!, x.im[k]!];
+      slope.re[k] = precision[k]! * re - pull.re[k]!;
+      slope.im[k] = precision[k]! * im - pull.im[k]!;
+      sum += grid.shares[k]! * (re * (slope.re[k]! - pull.re[k]!) + im * (slope.im[k]! - pull.im[k]!));
+    }
+    let energy = form.constant + sum / (2 * grid.cells);
+    for (const add of energies) energy += add(x, nothing, slope);
+    grid.back(slope, gradient);
+    return energy;
+  };
+}
+
+/** The nearest map within bounds and of the total: all cells moved alike, then cut off. */
+function project(cells: Float64Array, { lower, upper, total }: Constraint): Float64Array {
+  const moved = (by: number) => cells.map((cell) => Math.min(upper, Math.max(lower, cell + by)));
+  if (total === undefined) return moved(0);
+  const sumOf = (map: Float64Array) => map.reduce((sum, cell) => sum + cell, 0);
+  const even = (total - sumOf(cells)) / cells.length;
+  if (lower === Number.NEGATIVE_INFINITY && upper === Number.POSITIVE_INFINITY) return moved(even);
+  // The total rises with the shift, and between these two all cells pass from one bound, or beyond the total, to the other.
+  const most = cells.reduce((a, b) => Math.max(a, Math.abs(b)), Math.abs(total));
+  const reach =
+    2 * most + Math.abs(Number.isFinite(lower) ? lower : 0) + Math.abs(Number.isFinite(upper) ? upper : 0);
+  let [low, high] = [-reach, reach];
+  for (let i = 0; i < BISECTIONS; i++) {
+    const middle = (low + high) / 2;
+    if (sumOf(moved(middle)) < total) low = middle;
+    else high = middle;
+  }
+  return moved((low + high) / 2);
+}

@@ -1,0 +1,60 @@
+/**
+ * The arithmetic of one step of each sampler: x' = keep x + predicted x0 + noise z, with factors that depend on the two
+ * levels alone. Levels are shares of signal; a step goes from `level` to the cleaner `next`, which may be 1.
+ */
+
+export interface StepFactors {
+  readonly keep: number;
+  readonly predicted: number;
+  /** Of fresh white noise; 0 for none. */
+  readonly noise: number;
+}
+
+/** Ratio of noise in the score to noise put in that a Langevin step aims at (Y. Song et al., 2021). */
+const LANGEVIN_SNR = 0.16;
+
+/**
+ * The step of denoising diffusion (J. Song et al., "Denoising diffusion implicit models", 2021): eta 0 is
+ * deterministic and an Euler step of the probability flow, eta 1 draws from the posterior of DDPM.
+ */
+export function ancestralStep(level: number, next: number, eta: number): StepFactors {
+  const left = 1 - level;
+  const noise = eta * Math.sqrt(((1 - next) / left) * (1 - level / next));
+  const direction = Math.sqrt(Math.max(0, 1 - next - noise * noise)) / Math.sqrt(left);
+  return { keep: direction, predicted: Math.sqrt(next) - direction * Math.sqrt(level), noise };
+}
+
+/** One step of Langevin dynamics at a level: a share of the way along the score, and noise to match. */
+export function langevinStep(level: number): StepFactors {
+  const share = 2 * LANGEVIN_SNR * LANGEVIN_SNR;
+  return {
+    keep: 1 - share,
+    predicted: share * Math.sqrt(level),
+    noise: Math.sqrt(2 * share * (1 - level)),
+  };
+}
+
+/** The second half of a Heun step: x' = start x + euler x_e + predicted x0(x_e), x_e being what the Euler step gave. */
+export function heunCorrection(level: number, next: number) {
+  const deviation = (at: number) => Math.sqrt((1 - at) / at);
+  const half = 0.5 * (deviation(next) - deviation(level)) * Math.sqrt(next);
+  const left = Math.sqrt(1 - next);
+  return {
+    start: 0.5 * Math.sqrt(next / level),
+    euler: 0.5 + half / left,
+    predicted: (-half * Math.sqrt(next)) / left,
+  };
+}
+
+/**
+ * A multistep of DPM-Solver++ (C. Lu et al., 2022): x' = keep x + predicted x0 + before x0', x0' predicted one step
+ * earlier at level `earlier`; undefined there, or a step to level 1, is of first order.
+ */
+export function multistep(earlier: number | undefined, level: number, next: number) {
+  const first = ancestralStep(level, next, 0);
+  if (earlier === undefined || next === 1) return { ...first, before: 0 };
+  const halfLogSnr = (at: number) => 0.5 * Math.log(at / (1 - at));
+  const ratio = (halfLogSnr(level) - halfLogSnr(earlier)) / (halfLogSnr(next) - halfLogSnr(level));
+  const before = -first.predicted / (2 * ratio);
+  return { keep: first.keep, predicted: first.predicted - before, before };
+}

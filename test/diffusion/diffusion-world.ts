@@ -1,0 +1,94 @@
+/** The diffusion context on a real store and real worker threads, with a bus that keeps events once they are committed. */
+import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
+import { createDiffusion } from '../../src/diffusion/context.ts';
+import { AppError } from '../../src/errors.ts';
+import {
+  type PriorFitted,
+  PriorFittedSchema,
+} from '../../src/gen/homeostat/diffusion/v1/diffusion_events_pb.ts';
+import { DiffusionService } from '../../src/gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
+import { createIds } from '../../src/ids.ts';
+import type { WorkerPool } from '../../src/numeric/worker-pool.ts';
+import type { Call, Handlers } from '../../src/rpc/handler.ts';
+import { compileRules } from '../../src/rpc/validate.ts';
+import type { Store } from '../../src/store/store.ts';
+import { callOf } from '../support/calls.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+
+type DiffusionHandlers = Handlers<typeof DiffusionService>;
+type UnaryName = Exclude<keyof DiffusionHandlers, 'sampleStream' | 'optimize'>;
+type Request<Name extends keyof DiffusionHandlers> = MessageInitShape<
+  (typeof DiffusionService)['method'][Name]['input'] & DescMessage
+>;
+type Response<Name extends keyof DiffusionHandlers> = MessageShape<
+  (typeof DiffusionService)['method'][Name]['output'] & DescMessage
+>;
+
+export interface DiffusionWorld {
+  /** Calls a unary RPC as the edge does: the request checked against the contract first. */
+  call<Name extends UnaryName>(
+    name: Name,
+    request: Request<Name>,
+    call?: Partial<Call>,
+  ): Promise<Response<Name>>;
+  stream<Name extends 'sampleStream' | 'optimize'>(
+    name: Name,
+    request: Request<Name>,
+    signal?: AbortSignal,
+  ): AsyncIterableIterator<Response<Name>>;
+  readonly announced: readonly PriorFitted[];
+}
+
+export function createDiffusionWorld(
+  store: Store,
+  workers: WorkerPool,
+  sendBytesMax = 64 * 1024 * 1024,
+): DiffusionWorld {
+  const clock = createFakeClock();
+  const announced: PriorFitted[] = [];
+  const { services } = createDiffusion({
+    config: { sendBytesMax },
+    clock,
+    store,
+    workers,
+    newId: createIds(clock),
+    bus: {
+      async record(tx, _topic, _key, message) {
+        const event = create(PriorFittedSchema, message as MessageInitShape<typeof PriorFittedSchema>);
+        tx.afterCommit(() => announced.push(event));
+      },
+    },
+  });
+  const handlers = services[0]!.handlers as unknown as DiffusionHandlers;
+  const checked = <Name extends keyof DiffusionHandlers>(name: Name, request: Request<Name>) => {
+    const { input } = DiffusionService.method[name];
+    const message = create(input as DescMessage, request as never);
+    const violations = compileRules(input)?.(message) ?? [];
+    if (violations.length > 0) throw new Error(violations.map(({ field }) => field).join());
+    return message as never;
+  };
+  return {
+    announced,
+    async call(name, request, call) {
+      const handler = handlers[name] as unknown as (request: never, call: Call) => Promise<never>;
+      const answer = await handler(checked(name, request), callOf(call));
+      return create(DiffusionService.method[name].output as DescMessage, answer) as never;
+    },
+    async *stream(name, request, signal = new AbortController().signal) {
+      const handler = handlers[name] as unknown as (request: never, call: Call) => AsyncIterable<never>;
+      for await (const answer of handler(checked(name, request), callOf({ signal })))
+        yield create(DiffusionService.method[name].output as DescMessage, answer as never) as never;
+    },
+  };
+}
+
+/** The reason something was refused for; rejects when it was not. */
+export async function reasonOf(answer: Promise<unknown>): Promise<string> {
+  try {
+    await answer;
+  } catch (error) {
+    if (error instanceof AppError) return error.reason;
+    throw error;
+  }
+  throw new Error('was not refused');
+}

@@ -1,0 +1,241 @@
+/** Samplers: the variance each leaves, against published closed forms; their noise; their stability. */
+import { describe, expect, test } from '@jest/globals';
+import { createGaussianDenoiser, toSample } from '../../../src/diffusion/prior/denoiser.ts';
+import { createSpectralGrid, shellsOf } from '../../../src/diffusion/prior/modes.ts';
+import { siteVariance, standardGaussian } from '../../../src/diffusion/prior/prior.ts';
+import { createSampler, type SamplerKind } from '../../../src/diffusion/sampling/sampler.ts';
+import {
+  scheduleLevels,
+  visitedLevels,
+  withoutFinalSignal,
+} from '../../../src/diffusion/sampling/schedule.ts';
+import { ancestralStep, langevinStep, type StepFactors } from '../../../src/diffusion/sampling/steps.ts';
+import { draw, levelsOf, RECIPE, stretch, whiteGaussian } from '../support.ts';
+
+const LINEAR = { kind: 'LINEAR' } as const;
+const ALL: readonly SamplerKind[] = [
+  'DDPM',
+  'DDIM',
+  'HEUN',
+  'DPM_SOLVER_PP_2M',
+  'EXACT_FLOW',
+  'LANGEVIN',
+  'PREDICTOR_CORRECTOR',
+];
+
+/** Variance after a step, from that before it: the prediction of x0 is a known share of x. */
+function stepVariance(variance: number, level: number, power: number, factors: StepFactors): number {
+  const gain = (Math.sqrt(level) * power) / (level * power + 1 - level);
+  return (factors.keep + factors.predicted * gain) ** 2 * variance + factors.noise ** 2;
+}
+
+/** Variance over that of the prior which a sampler of single steps leaves, from unit noise. */
+function varianceRatio(
+  kind: 'DDPM' | 'LANGEVIN' | 'PREDICTOR_CORRECTOR',
+  levels: Float64Array,
+  power: number,
+): number {
+  let variance = 1;
+  levels.forEach((level, i) => {
+    const next = levels[i + 1] ?? 1;
+    if (kind === 'LANGEVIN') variance = stepVariance(variance, level, power, langevinStep(level));
+    variance = stepVariance(variance, level, power, ancestralStep(level, next, next === 1 ? 0 : 1));
+    if (kind === 'PREDICTOR_CORRECTOR' && next < 1)
+      variance = stepVariance(variance, next, power, langevinStep(next));
+  });
+  return variance / power;
+}
+
+describe('variance against the closed form', () => {
+  test.each([
+    [1, 10, 0.687853],
+    [1, 50, 0.92843],
+    [1, 1000, 0.996252],
+    [0.25, 10, 0.547466],
+    [0.25, 50, 0.888882],
+    [0.25, 1000, 0.99399],
+  ])(
+    'diffusion quality: DDIM leaves S = %d after %d steps with %d of its variance',
+    (power, steps, ratio) => {
+      const recipe = { ...RECIPE, sampler: 'DDIM', levels: levelsOf(LINEAR, steps) } as const;
+      expect(stretch(recipe, power)).toBeCloseTo(ratio, 6);
+    },
+  );
+
+  test.each([
+    [{ kind: 'COSINE' } as const, 0.951739],
+    [{ kind: 'BOLTZMANN', temperature: 10 } as const, 0.896366],
+  ])('diffusion quality: so it does on other schedules', (schedule, ratio) => {
+    const recipe = { ...RECIPE, sampler: 'DDIM', levels: levelsOf(schedule, 50) } as const;
+    expect(stretch(recipe, 1)).toBeCloseTo(ratio, 6);
+  });
+
+  test.each([
+    [10, 0.548329],
+    [50, 0.857414],
+    [1000, 0.991067],
+  ])('diffusion quality: the steps of DDPM, %d of them, leave %d of the variance', (steps, ratio) => {
+    expect(varianceRatio('DDPM', levelsOf(LINEAR, steps), 1)).toBeCloseTo(ratio, 6);
+  });
+
+  test.each([1, 2, 10, 1000])('diffusion quality: the exact flow is exact in %d steps', (steps) => {
+    const recipe = { ...RECIPE, levels: levelsOf(LINEAR, steps) };
+    expect(stretch(recipe, 1)).toBeCloseTo(1, 12);
+    expect(stretch(recipe, 0.25)).toBeCloseTo(1.0000303, 7);
+    expect(stretch({ ...recipe, exactTerminal: true }, 0.25)).toBeCloseTo(1, 12);
+  });
+
+  test('second order: Heun and the multistep solver come closer than DDIM, and closer still with more steps', () => {
+    const off = (sampler: SamplerKind, steps: number) =>
+      Math.abs(stretch({ ...RECIPE, sampler, levels: levelsOf(LINEAR, steps) }, 0.25) - 1.0000303);
+    for (const sampler of ['HEUN', 'DPM_SOLVER_PP_2M'] as const) {
+      expect(off(sampler, 50)).toBeLessThan(off('DDIM', 50));
+      expect(off(sampler, 400)).toBeLessThan(off(sampler, 50));
+    }
+  });
+});
+
+describe('draws', () => {
+  const grid = createSpectralGrid(8, 8);
+  const gaussian = standardGaussian(grid);
+  const denoiser = createGaussianDenoiser(gaussian);
+  const DRAWS = 4096;
+
+  /** Mean over draws and modes of a shell of the drawn power over that of the prior, and its standard error. */
+  function shellRatios(sampler: SamplerKind, steps: number) {
+    const recipe = { ...RECIPE, sampler, levels: levelsOf(LINEAR, steps) };
+    const machine = createSampler(grid, denoiser, recipe);
+    const shells = shellsOf(8, 8);
+    const sums = new Float64Array(16);
+    const counts = new Float64Array(16);
+    for (let sample = 0; sample < DRAWS; sample++) {
+      const chain = machine.begin(sample);
+      while (chain.step < machine.steps) machine.advance(chain);
+      for (let row = 0; row < 8; row++)
+        for (let col = 0; col < grid.kept; col++) {
+          const at = row * grid.stride + col;
+          const shell = shells[row * grid.kept + col]!;
+          const power = (chain.x.re[at]! ** 2 + chain.x.im[at]! ** 2) / grid.cells;
+          sums[shell]! += (grid.shares[at]! * power) / gaussian.power[at]!;
+          counts[shell]! += grid.shares[at]!;
+        }
+    }
+    return [...sums]
+      .map((sum, shell) => ({ ratio: sum / counts[shell]!, error: Math.sqrt(2 / counts[shell]!), shell }))
+      .filter(({ ratio }) => Number.isFinite(ratio));
+  }
+
+  test.each(['DDPM', 'LANGEVIN', 'PREDICTOR_CORRECTOR'] as const)(
+    'diffusion quality: 4,096 maps of %s have the closed-form variance in every shell',
+    (sampler) => {
+      const levels = levelsOf(LINEAR, 6);
+      const shells = shellsOf(8, 8);
+      const expected = new Float64Array(16);
+      const counts = new Float64Array(16);
+      for (let row = 0; row < 8; row++)
+        for (let col = 0; col < grid.kept; col++) {
+          const at = row * grid.stride + col;
+          const shell = shells[row * grid.kept + col]!;
+          expected[shell]! += grid.shares[at]! * varianceRatio(sampler, levels, gaussian.power[at]!);
+          counts[shell]! += grid.shares[at]!;
+        }
+      for (const { ratio, error, shell } of shellRatios(sampler, 6)) {
+        const wanted = expected[shell]! / counts[shell]!;
+        expect(Math.abs(ratio / wanted - 1)).toBeLessThan(4 * error);
+      }
+    },
+  );
+
+  test('diffusion quality: 4,096 maps of the exact flow have the variance of the prior in every shell', () => {
+    for (const { ratio, error } of shellRatios('EXACT_FLOW', 1))
+      expect(Math.abs(ratio - 1)).toBeLessThan(4 * error);
+  });
+
+  test('the STANDARD prior has unit variance of a cell', () => {
+    expect(siteVariance(grid, gaussian.power)).toBeCloseTo(1, 12);
+  });
+
+  test.each(ALL)('diffusion quality: %s diverges at no number of steps, for no kind of power', (sampler) => {
+    const small = createSpectralGrid(4, 3);
+    for (const steps of [1, 2, 3, 7, 40, 1000])
+      for (const power of [1e-6, 1, 1e4]) {
+        const levels = levelsOf(LINEAR, steps);
+        const cells = draw(small, createGaussianDenoiser(whiteGaussian(small, power)), {
+          ...RECIPE,
+          sampler,
+          levels,
+        });
+        const greatest = Math.max(...cells.map(Math.abs));
+        expect(greatest).toBeLessThan(8 * Math.sqrt(power) + 1);
+      }
+  });
+
+  test.each(ALL)('a chain of %s that is cut anywhere goes on to the same bits', (sampler) => {
+    const recipe = { ...RECIPE, sampler, eta: 0.5 };
+    const whole = draw(grid, denoiser, recipe, 3);
+    const first = createSampler(grid, denoiser, recipe);
+    let chain = first.begin(3);
+    for (let i = 0; i < 10; i++) {
+      chain = structuredClone(chain);
+      createSampler(grid, denoiser, recipe).advance(chain);
+    }
+    const cells = new Float64Array(grid.cells);
+    grid.back(chain.x, cells);
+    expect(cells).toEqual(whole);
+  });
+
+  test('samples differ, and so do seeds', () => {
+    const one = draw(grid, denoiser, RECIPE, 0);
+    expect(draw(grid, denoiser, RECIPE, 1)).not.toEqual(one);
+    expect(draw(grid, denoiser, { ...RECIPE, seed: 43n }, 0)).not.toEqual(one);
+    expect(draw(grid, denoiser, RECIPE, 0)).toEqual(one);
+  });
+
+  test.each(ALL)('%s draws the same map whatever it has predicted', (sampler) => {
+    const [base, ...others] = (['SAMPLE', 'EPSILON', 'V'] as const).map((predictionType) =>
+      draw(grid, denoiser, { ...RECIPE, sampler, predictionType }),
+    );
+    for (const other of others)
+      for (const [at, cell] of other.entries()) expect(Math.abs(cell - base![at]!)).toBeLessThan(1e-11);
+  });
+
+  test('a schedule that ends without signal is sampled by predictions of the signal', () => {
+    const levels = visitedLevels(withoutFinalSignal(scheduleLevels(LINEAR, 1000)), 'TRAILING', 10);
+    expect(levels[0]).toBe(0);
+    for (const sampler of ALL)
+      expect(draw(grid, denoiser, { ...RECIPE, sampler, levels }).every(Number.isFinite)).toBe(true);
+  });
+});
+
+test('predictions of the noise, the signal and the velocity agree', () => {
+  const grid = createSpectralGrid(4, 6);
+  const gaussian = standardGaussian(grid);
+  grid.forward(
+    Float64Array.from({ length: 24 }, (_, i) => Math.sin(i)),
+    gaussian.mean,
+  );
+  const denoiser = createGaussianDenoiser(gaussian);
+  const x = grid.newModes();
+  grid.noise(1n, 0, 0, x);
+  for (const level of [0.01, 0.5, 0.999]) {
+    const [sample, epsilon, velocity] = (['SAMPLE', 'EPSILON', 'V'] as const).map((type) => {
+      const out = grid.newModes();
+      denoiser.predict(x, level, type, out);
+      toSample(x, level, type, out);
+      return out;
+    });
+    for (const other of [epsilon!, velocity!])
+      for (let k = 0; k < grid.size; k++)
+        expect(Math.abs(other.re[k]! - sample!.re[k]!)).toBeLessThan(1e-12 * Math.max(1, Math.abs(x.re[k]!)));
+  }
+});
+
+test('what needs the Gaussian itself is refused to a denoiser that has none', () => {
+  const grid = createSpectralGrid(2, 2);
+  const { predict } = createGaussianDenoiser(standardGaussian(grid));
+  expect(() => draw(grid, { predict }, RECIPE)).toThrow(RangeError);
+  expect(() => draw(grid, { predict }, { ...RECIPE, sampler: 'DDIM', exactTerminal: true })).toThrow(
+    RangeError,
+  );
+  expect(draw(grid, { predict }, { ...RECIPE, sampler: 'DDIM' })).toHaveLength(4);
+});
