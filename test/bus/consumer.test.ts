@@ -140,6 +140,7 @@ describe('a consumer of recorded events', () => {
 
   test('gets a failed batch again after a pause, in order', async () => {
     await recordEvents(5);
+    await until(async () => (await world.manager.streams.info('EVENTS')).state.messages === 5);
     const calls: number[][] = [];
     let failures = 2;
     await consume(async (events) => {
