@@ -6,4 +6,6 @@ export default {
   testPathIgnorePatterns: ['/node_modules/'],
   testMatch: ['<rootDir>/test/chaos/**/*.test.ts'],
   testTimeout: 300_000,
+  // Alone, since each of them is about time.
+  maxWorkers: 1,
 };

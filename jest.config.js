@@ -24,5 +24,9 @@ export default {
   ],
   collectCoverageFrom: ['src/**/*.ts', '!src/gen/**'],
   testTimeout: 30_000,
+  // Two at a time, and a process that has grown makes way for a fresh one: what hundreds of suites leave behind in one
+  // heap slows those that measure time.
+  maxWorkers: 2,
+  workerIdleMemoryLimit: '1GB',
   reporters: ['default', '<rootDir>/scripts/skipped-reporter.mjs'],
 };
