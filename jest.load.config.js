@@ -6,4 +6,5 @@ export default {
   testPathIgnorePatterns: ['/node_modules/'],
   testMatch: ['<rootDir>/test/load/**/*.test.ts'],
   testTimeout: 300_000,
+  maxWorkers: 1,
 };
