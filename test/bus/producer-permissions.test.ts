@@ -52,6 +52,7 @@ describe('a producer', () => {
   test('publishes telemetry and is told its place', async () => {
     const reply = await producer.request(TELEMETRY, 'x');
     expect(reply.json()).toMatchObject({ stream: 'TELEMETRY', seq: 1 });
+    await judged(); // Whoever listens has heard of it before the next test begins.
   });
 
   test('publishes signals', async () => {
