@@ -1,6 +1,7 @@
 /**
  * Waiting until a server has done everything that follows from telemetry handed in: judged it, made its maps, looked
- * at its load. Waiting goes on as long as there is progress; a server that is away for a while is waited for too.
+ * at its load. Waiting goes on as long as there is progress; a server that is away or busy for a while is waited for
+ * too.
  */
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { RpcError } from '../client/client.ts';
@@ -41,7 +42,9 @@ async function until<Result>(
   let changedMs = clock.monotonicMs();
   for (;;) {
     const seen = await look().catch((error: unknown): Look<Result> => {
-      if (!(error instanceof RpcError) || error.code !== 'UNAVAILABLE') throw error;
+      if (!(error instanceof RpcError)) throw error;
+      if (error.reason === 'OVERLOADED') return { progress: 'busy' }; // As while it makes up for what it missed.
+      if (error.code !== 'UNAVAILABLE') throw error;
       link.refresh();
       return { progress: 'away' };
     });
