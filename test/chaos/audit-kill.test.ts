@@ -27,15 +27,15 @@ beforeAll(() => {
   dataDir = mkdtempSync(join(tmpdir(), 'homeostat-audit-kill-'));
 });
 afterAll(async () => {
-  await kill();
+  await kill('SIGTERM'); // In order, so that its broker ends with it.
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-async function kill(): Promise<void> {
+async function kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
   const child = server;
   if (!child || child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGKILL');
+  child.kill(signal);
   await gone;
 }
 
