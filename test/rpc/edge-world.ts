@@ -153,7 +153,7 @@ export async function until(
   condition: () => boolean | Promise<boolean>,
   what = 'the condition',
 ): Promise<void> {
-  const deadlineMs = performance.now() + 5_000;
+  const deadlineMs = performance.now() + 20_000;
   while (!(await condition())) {
     if (performance.now() > deadlineMs) throw new Error(`${what} did not come to hold`);
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -46,7 +46,7 @@ describeOnStores('AuditService', (engine) => {
       isOver = true;
     };
     result.then(over, over);
-    const deadlineMs = performance.now() + 5_000;
+    const deadlineMs = performance.now() + 20_000;
     while (!isOver && performance.now() < deadlineMs) await clock.advance(100);
     return await result;
   };
@@ -139,9 +139,9 @@ describeOnStores('AuditService', (engine) => {
     expect((await world.head()).anchor!.sequence).toBe(2n);
   });
 
-  /** Lets time pass until the ledger has so many entries; rejects when it does not within 5 s. */
+  /** Lets time pass until the ledger has so many entries; rejects when it does not within 20 s. */
   const anchoredAfter = async (ms: number, count: number) => {
-    const deadlineMs = performance.now() + 5_000;
+    const deadlineMs = performance.now() + 20_000;
     await clock.advance(ms);
     while (world.ledger.entries.length < count && performance.now() < deadlineMs) await clock.advance(15_000);
     expect(world.ledger.entries).toHaveLength(count);

@@ -43,9 +43,9 @@ describeOnStores('the sweep of the audit trail', (engine) => {
 
   const anchors = () =>
     listAnchors(store, { from: 0, to: Number.MAX_SAFE_INTEGER, limit: 1_000, order: 'asc' });
-  /** Lets looks follow each other until the condition holds; rejects when it does not within 5 s. */
+  /** Lets looks follow each other until the condition holds; rejects when it does not within 20 s. */
   const until = async (condition: () => Promise<boolean>) => {
-    const deadlineMs = performance.now() + 5_000;
+    const deadlineMs = performance.now() + 20_000;
     while (!(await condition())) {
       if (performance.now() > deadlineMs) throw new Error('the condition was not met in time');
       await clock.advance(LOOK_MS);
