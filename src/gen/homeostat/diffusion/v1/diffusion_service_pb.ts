@@ -10,7 +10,7 @@ import { file_homeostat_options_v1_field } from "../../options/v1/field_pb.ts";
 import { file_homeostat_options_v1_method } from "../../options/v1/method_pb.ts";
 import type { Boundary, Grid, MapInput } from "../../type/v1/grid_pb.ts";
 import { file_homeostat_type_v1_grid } from "../../type/v1/grid_pb.ts";
-import type { Page } from "../../type/v1/stream_ref_pb.ts";
+import type { Page, StreamRef, TimeRange } from "../../type/v1/stream_ref_pb.ts";
 import { file_homeostat_type_v1_stream_ref } from "../../type/v1/stream_ref_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homeostat/diffusion/v1/diffusion_service.proto.
  */
 export const file_homeostat_diffusion_v1_diffusion_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci5ob21lb3N0YXQvZGlmZnVzaW9uL3YxL2RpZmZ1c2lvbl9zZXJ2aWNlLnByb3RvEhZob21lb3N0YXQuZGlmZnVzaW9uLnYxIoAICgxTYW1wbGluZ1NwZWMSGwoEcm93cxgBIAEoDUINsrsYCSEAAAAAAACQQBIbCgRjb2xzGAIgASgNQg2yuxgJIQAAAAAAAJBAEhgKCHByaW9yX2lkGAMgASgJQgayuxgCaAESLAoHc2FtcGxlcxgEIAEoDUIWsrsYEhkAAAAAAADwPyEAAAAAAABQQEgAiAEBEjgKE251bV9pbmZlcmVuY2Vfc3RlcHMYBSABKA1CFrK7GBIZAAAAAAAA8D8hAAAAAABAj0BIAYgBARI/CghzY2hlZHVsZRgGIAEoDjIlLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuTm9pc2VTY2hlZHVsZUIGsrsYAmABEjIKFHNjaGVkdWxlX3RlbXBlcmF0dXJlGAcgASgBQg+yuxgLEAEpAAAAAAAAAABIAogBARIwCgt0cmFpbl9zdGVwcxgIIAEoDUIWsrsYEhkAAAAAAAAAQCEAAAAAAIjDQEgDiAEBEhkKEXplcm9fdGVybWluYWxfc25yGAkgASgIEjwKB3NwYWNpbmcYCiABKA4yIy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlN0ZXBTcGFjaW5nQgayuxgCYAESRwoPcHJlZGljdGlvbl90eXBlGAsgASgOMiYuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5QcmVkaWN0aW9uVHlwZUIGsrsYAmABEjwKB3NhbXBsZXIYDCABKA4yIy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlNhbXBsZXJLaW5kQgayuxgCYAESJQoDZXRhGA0gASgBQhiyuxgUEAEZAAAAAAAAAAAhAAAAAAAA8D8SKwoPY29ycmVjdG9yX3N0ZXBzGA4gASgNQg2yuxgJIQAAAAAAACRASASIAQESMgoLdGVtcGVyYXR1cmUYDyABKAFCGLK7GBQQARmN7bWg98awPiEAAAAAgIQuQUgFiAEBEjoKCGd1aWRhbmNlGBAgAygLMiAuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5HdWlkYW5jZUIGsrsYAlAIEhkKBHNlZWQYESABKARCBrK7GAIIAUgGiAEBEhYKDmV4YWN0X3Rlcm1pbmFsGBIgASgIEi4KCXBhcnRpY2xlcxgTIAEoDUIWsrsYEhkAAAAAAAAgQCEAAAAAAACQQEgHiAEBQgoKCF9zYW1wbGVzQhYKFF9udW1faW5mZXJlbmNlX3N0ZXBzQhcKFV9zY2hlZHVsZV90ZW1wZXJhdHVyZUIOCgxfdHJhaW5fc3RlcHNCEgoQX2NvcnJlY3Rvcl9zdGVwc0IOCgxfdGVtcGVyYXR1cmVCBwoFX3NlZWRCDAoKX3BhcnRpY2xlcyLfAgoIR3VpZGFuY2USLQoGd2VpZ2h0GAEgASgBQhiyuxgUEAEZAAAAAAAAAAAhAAAAAAAAWUBIAYgBARI8CglxdWFkcmF0aWMYAiABKAsyJy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlF1YWRyYXRpY0VuZXJneUgAEkcKD2dpbnpidXJnX2xhbmRhdRgDIAEoCzIsLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuR2luemJ1cmdMYW5kYXVFbmVyZ3lIABI7Cgx0b3RhbF9lbmVyZ3kYBCABKAsyIy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlRvdGFsRW5lcmd5SAASRwoPdGFyZ2V0X3NwZWN0cnVtGAUgASgLMiwuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5UYXJnZXRTcGVjdHJ1bUVuZXJneUgAQgwKCmZ1bmN0aW9uYWxCCQoHX3dlaWdodCJ6Cg9RdWFkcmF0aWNFbmVyZ3kSMAoJc3RpZmZuZXNzGAEgASgBQhiyuxgUEAEZAAAAAAAAAAAhAAAAopQabUJIAIgBARInCgZ0YXJnZXQYAiABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkQgwKCl9zdGlmZm5lc3MilAEKFEdpbnpidXJnTGFuZGF1RW5lcmd5EikKB3RlbnNpb24YASABKAFCGLK7GBQQARkAAAAAAAAAACEAAACilBptQhImCgRtYXNzGAIgASgBQhiyuxgUEAEZAAAAopQabcIhAAAAopQabUISKQoHcXVhcnRpYxgDIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAKKUGm1CInwKFFRhcmdldFNwZWN0cnVtRW5lcmd5EjAKCXN0aWZmbmVzcxgBIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAKKUGm1CSACIAQESJAoGcG93ZXJzGAIgAygBQhSyuxgQCAEQARkAAAAAAAAAAFCACEIMCgpfc3RpZmZuZXNzIqQBCgtUb3RhbEVuZXJneRIVCgV0b3RhbBgBIAEoAUIGsrsYAhABEjAKCXN0aWZmbmVzcxgCIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAKKUGm1CSACIAQESMAoJY2VsbF9hcmVhGAMgASgBQhiyuxgUEAEZje21oPfGsD4hAAAAAICELkFIAYgBAUIMCgpfc3RpZmZuZXNzQgwKCl9jZWxsX2FyZWEiSwoNU2FtcGxlUmVxdWVzdBI6CgRzcGVjGAEgASgLMiQuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5TYW1wbGluZ1NwZWNCBrK7GAIIASJ5CgpTYW1wbGVkTWFwEiUKBGdyaWQYASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEhQKDHRvdGFsX2VuZXJneRgCIAEoARIbCg5sb2dfbGlrZWxpaG9vZBgDIAEoAUgAiAEBQhEKD19sb2dfbGlrZWxpaG9vZCKXAQoOU2FtcGxlUmVzcG9uc2USMwoHc2FtcGxlcxgBIAMoCzIiLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2FtcGxlZE1hcBIVCg1wcmlvcl92ZXJzaW9uGAIgASgEEjkKCXBhcnRpY2xlcxgDIAEoCzImLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuUGFydGljbGVSZXBvcnQiWAoOUGFydGljbGVSZXBvcnQSFQoNbWluX2VmZmVjdGl2ZRgBIAEoARIXCg9maW5hbF9lZmZlY3RpdmUYAiABKAESFgoObG9nX25vcm1hbGl6ZXIYAyABKAEiegoTU2FtcGxlU3RyZWFtUmVxdWVzdBI6CgRzcGVjGAEgASgLMiQuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5TYW1wbGluZ1NwZWNCBrK7GAIIARInCgVldmVyeRgCIAEoDUIYsrsYFAgBGQAAAAAAAPA/IQAAAAAAQI9AIpUBChRTYW1wbGVTdHJlYW1SZXNwb25zZRI6Cghwcm9ncmVzcxgBIAEoCzImLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2FtcGxlUHJvZ3Jlc3NIABI4CgZyZXN1bHQYAiABKAsyJi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlNhbXBsZVJlc3BvbnNlSABCBwoFZXZlbnQidgoOU2FtcGxlUHJvZ3Jlc3MSDgoGc2FtcGxlGAEgASgNEgwKBHN0ZXAYAiABKA0SDQoFbGV2ZWwYAyABKAESEAoIZnJhY3Rpb24YBCABKAESJQoEZ3JpZBgFIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQiwgEKDkRlbm9pc2VSZXF1ZXN0EjAKA21hcBgBIAEoCzIbLmhvbWVvc3RhdC50eXBlLnYxLk1hcElucHV0QgayuxgCCAESGAoIcHJpb3JfaWQYAiABKAlCBrK7GAJoARIsCgVzaWdtYRgDIAEoAUIYsrsYFBABGRHqLYGZl3E9IQAAAKKUGm1CSACIAQESHgoHc2FtcGxlcxgEIAEoDUINsrsYCSEAAAAAAABQQBIMCgRzZWVkGAUgASgEQggKBl9zaWdtYSKHAQoPRGVub2lzZVJlc3BvbnNlEiUKBG1lYW4YASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEhQKDHBvc3Rlcmlvcl9zZBgCIAEoARIoCgdzYW1wbGVzGAMgAygLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBINCgVzaWdtYRgEIAEoASLZAQoNSW1wdXRlUmVxdWVzdBIwCgNtYXAYASABKAsyGy5ob21lb3N0YXQudHlwZS52MS5NYXBJbnB1dEIGsrsYAggBEhgKCHByaW9yX2lkGAIgASgJQgayuxgCaAESJwoFbm9pc2UYAyABKAFCGLK7GBQQARkAAAAAAAAAACEAAACilBptQhIjCgdzYW1wbGVzGAQgASgNQg2yuxgJIQAAAAAAAFBASACIAQESGQoEc2VlZBgFIAEoBEIGsrsYAggBSAGIAQFCCgoIX3NhbXBsZXNCBwoFX3NlZWQirAEKDkltcHV0ZVJlc3BvbnNlEiUKBG1lYW4YASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEiMKAnNkGAIgASgLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBIoCgdzYW1wbGVzGAMgAygLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBIQCghyZXNpZHVhbBgEIAEoARISCgppdGVyYXRpb25zGAUgASgNIlkKDFNjb3JlUmVxdWVzdBIvCgRtYXBzGAEgAygLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZEIIsrsYBAgBUEASGAoIcHJpb3JfaWQYAiABKAlCBrK7GAJoASJBCg1TY29yZVJlc3BvbnNlEjAKBnNjb3JlcxgBIAMoCzIgLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuTWFwU2NvcmUivgEKCE1hcFNjb3JlEhYKDmxvZ19saWtlbGlob29kGAEgASgBEh8KF2xvZ19saWtlbGlob29kX3Blcl9jZWxsGAIgASgBEg8KB3BfdmFsdWUYAyABKAESMAoPbGVhdmVfb25lX291dF96GAQgASgLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBI2Cgp0b3Bfc2hlbGxzGAUgAygLMiIuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5TaGVsbFNjb3JlIkEKClNoZWxsU2NvcmUSEwoLd2F2ZV9udW1iZXIYASABKA0SEwoLcG93ZXJfcmF0aW8YAiABKAESCQoBehgDIAEoASLzAwoPT3B0aW1pemVSZXF1ZXN0EiYKBXN0YXJ0GAEgASgLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBIbCgRyb3dzGAIgASgNQg2yuxgJIQAAAAAAAJBAEhsKBGNvbHMYAyABKA1CDbK7GAkhAAAAAAAAkEASGAoIcHJpb3JfaWQYBCABKAlCBrK7GAJoARI9CglvYmplY3RpdmUYBSADKAsyIC5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkd1aWRhbmNlQgiyuxgECAFQCBIuCgxwcmlvcl93ZWlnaHQYBiABKAFCGLK7GBQQARkAAAAAAAAAACEAAAAAgIQuQRIaCgVsb3dlchgHIAEoAUIGsrsYAhABSACIAQESGgoFdXBwZXIYCCABKAFCBrK7GAIQAUgBiAEBEhoKBXRvdGFsGAkgASgBQgayuxgCEAFIAogBARIvCgppdGVyYXRpb25zGAogASgNQhayuxgSGQAAAAAAAPA/IQAAAAAAQI9ASAOIAQESJwoJdG9sZXJhbmNlGAsgASgBQg+yuxgLEAEpAAAAAAAAAABIBIgBARIMCgRzZWVkGAwgASgEQggKBl9sb3dlckIICgZfdXBwZXJCCAoGX3RvdGFsQg0KC19pdGVyYXRpb25zQgwKCl90b2xlcmFuY2UikwEKEE9wdGltaXplUmVzcG9uc2USPAoIcHJvZ3Jlc3MYASABKAsyKC5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLk9wdGltaXplUHJvZ3Jlc3NIABI4CgZyZXN1bHQYAiABKAsyJi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLk9wdGltaXplUmVzdWx0SABCBwoFZXZlbnQiRAoQT3B0aW1pemVQcm9ncmVzcxIRCglpdGVyYXRpb24YASABKA0SDgoGZW5lcmd5GAIgASgBEg0KBXNsb3BlGAMgASgBIn0KDk9wdGltaXplUmVzdWx0EiUKBGdyaWQYASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEg4KBmVuZXJneRgCIAEoARIRCgljb252ZXJnZWQYAyABKAgSEgoKaXRlcmF0aW9ucxgEIAEoDRINCgVzbG9wZRgFIAEoASKOAgoPRml0UHJpb3JSZXF1ZXN0EiwKD2lkZW1wb3RlbmN5X2tleRgBIAEoCUITsrsYDwgBWgtbIS1+XXsxLDY0fRIuCgRtYXBzGAIgAygLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZEIHsrsYA1CAIBI/CgttZWFuX3NvdXJjZRgDIAEoDjIiLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuTWVhblNvdXJjZUIGsrsYAmABEiUKBG1lYW4YBCABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEjUKCGJvdW5kYXJ5GAUgASgOMhsuaG9tZW9zdGF0LnR5cGUudjEuQm91bmRhcnlCBrK7GAJgASJAChBGaXRQcmlvclJlc3BvbnNlEiwKBXByaW9yGAEgASgLMh0uaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5QcmlvciKmAQoFUHJpb3ISEAoIcHJpb3JfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoBBIMCgRyb3dzGAMgASgNEgwKBGNvbHMYBCABKA0SLQoJZml0dGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgRjYXJkGAYgASgLMiEuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5QcmlvckNhcmQi+wEKCVByaW9yQ2FyZBIRCgltYXBfY291bnQYASABKA0SNwoLbWVhbl9zb3VyY2UYAiABKA4yIi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLk1lYW5Tb3VyY2USLQoIYm91bmRhcnkYAyABKA4yGy5ob21lb3N0YXQudHlwZS52MS5Cb3VuZGFyeRISCgptZWFuX3RvdGFsGAQgASgBEhUKDXNpdGVfdmFyaWFuY2UYBSABKAESHwoXbG9nX2xpa2VsaWhvb2RfcGVyX2NlbGwYBiABKAESEQoJc2hyaW5rYWdlGAcgASgBEhQKDHNoZWxsX3Bvd2VycxgIIAMoASItCg9HZXRQcmlvclJlcXVlc3QSGgoIcHJpb3JfaWQYASABKAlCCLK7GAQIAWgBIkAKEEdldFByaW9yUmVzcG9uc2USLAoFcHJpb3IYASABKAsyHS5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlByaW9yIjoKEUxpc3RQcmlvcnNSZXF1ZXN0EiUKBHBhZ2UYASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5QYWdlIlwKEkxpc3RQcmlvcnNSZXNwb25zZRItCgZwcmlvcnMYASADKAsyHS5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlByaW9yEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ1ChJEZWxldGVQcmlvclJlcXVlc3QSGgoIcHJpb3JfaWQYASABKAlCCLK7GAQIAWgBEhcKB3ZlcnNpb24YAiABKARCBrK7GAIIARIqCg9pZGVtcG90ZW5jeV9rZXkYAyABKAlCEbK7GA1aC1shLX5dezEsNjR9IhUKE0RlbGV0ZVByaW9yUmVzcG9uc2Uq3AEKDU5vaXNlU2NoZWR1bGUSHgoaTk9JU0VfU0NIRURVTEVfVU5TUEVDSUZJRUQQABIZChVOT0lTRV9TQ0hFRFVMRV9MSU5FQVIQARIgChxOT0lTRV9TQ0hFRFVMRV9TQ0FMRURfTElORUFSEAISGQoVTk9JU0VfU0NIRURVTEVfQ09TSU5FEAMSGgoWTk9JU0VfU0NIRURVTEVfU0lHTU9JRBAEEhwKGE5PSVNFX1NDSEVEVUxFX0JPTFRaTUFOThAFEhkKFU5PSVNFX1NDSEVEVUxFX0tBUlJBUxAGKnsKC1N0ZXBTcGFjaW5nEhwKGFNURVBfU1BBQ0lOR19VTlNQRUNJRklFRBAAEhkKFVNURVBfU1BBQ0lOR19UUkFJTElORxABEhgKFFNURVBfU1BBQ0lOR19MRUFESU5HEAISGQoVU1RFUF9TUEFDSU5HX0xJTlNQQUNFEAMqgQEKDlByZWRpY3Rpb25UeXBlEh8KG1BSRURJQ1RJT05fVFlQRV9VTlNQRUNJRklFRBAAEhsKF1BSRURJQ1RJT05fVFlQRV9FUFNJTE9OEAESGgoWUFJFRElDVElPTl9UWVBFX1NBTVBMRRACEhUKEVBSRURJQ1RJT05fVFlQRV9WEAMq8QEKC1NhbXBsZXJLaW5kEhwKGFNBTVBMRVJfS0lORF9VTlNQRUNJRklFRBAAEhUKEVNBTVBMRVJfS0lORF9ERFBNEAESFQoRU0FNUExFUl9LSU5EX0RESU0QAhIVChFTQU1QTEVSX0tJTkRfSEVVThADEiEKHVNBTVBMRVJfS0lORF9EUE1fU09MVkVSX1BQXzJNEAQSGwoXU0FNUExFUl9LSU5EX0VYQUNUX0ZMT1cQBRIZChVTQU1QTEVSX0tJTkRfTEFOR0VWSU4QBhIkCiBTQU1QTEVSX0tJTkRfUFJFRElDVE9SX0NPUlJFQ1RPUhAHKnMKCk1lYW5Tb3VyY2USGwoXTUVBTl9TT1VSQ0VfVU5TUEVDSUZJRUQQABIbChdNRUFOX1NPVVJDRV9DTElNQVRPTE9HWRABEhQKEE1FQU5fU09VUkNFX1pFUk8QAhIVChFNRUFOX1NPVVJDRV9HSVZFThADMqIKChBEaWZmdXNpb25TZXJ2aWNlEncKBlNhbXBsZRIlLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2FtcGxlUmVxdWVzdBomLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2FtcGxlUmVzcG9uc2UiHqq7GBoKEGRpZmZ1c2lvbi5zYW1wbGUSAggUGAEgBBKLAQoMU2FtcGxlU3RyZWFtEisuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5TYW1wbGVTdHJlYW1SZXF1ZXN0GiwuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5TYW1wbGVTdHJlYW1SZXNwb25zZSIeqrsYGgoQZGlmZnVzaW9uLnNhbXBsZRICCDIYASAEMAESgAEKB0Rlbm9pc2USJi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkRlbm9pc2VSZXF1ZXN0GicuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5EZW5vaXNlUmVzcG9uc2UiJKq7GCAKEGRpZmZ1c2lvbi5zYW1wbGUSCAgBEICABBgEGAEgBBJ9CgZJbXB1dGUSJS5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkltcHV0ZVJlcXVlc3QaJi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkltcHV0ZVJlc3BvbnNlIiSquxggChBkaWZmdXNpb24uc2FtcGxlEggIARCAgAQYBBgBIAQSegoFU2NvcmUSJC5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlNjb3JlUmVxdWVzdBolLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2NvcmVSZXNwb25zZSIkqrsYIAoQZGlmZnVzaW9uLnNhbXBsZRIICAEQgIAEGAQYASAEEn8KCE9wdGltaXplEicuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5PcHRpbWl6ZVJlcXVlc3QaKC5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLk9wdGltaXplUmVzcG9uc2UiHqq7GBoKEGRpZmZ1c2lvbi5zYW1wbGUSAggyGAEgBDABEoABCghGaXRQcmlvchInLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuRml0UHJpb3JSZXF1ZXN0GiguaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5GaXRQcmlvclJlc3BvbnNlIiGquxgdCg1kaWZmdXNpb24uZml0EggIARCAgAQYBBgDIAISewoIR2V0UHJpb3ISJy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkdldFByaW9yUmVxdWVzdBooLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuR2V0UHJpb3JSZXNwb25zZSIcqrsYGAoOZGlmZnVzaW9uLnJlYWQSAggBGAEgAxKBAQoKTGlzdFByaW9ycxIpLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuTGlzdFByaW9yc1JlcXVlc3QaKi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkxpc3RQcmlvcnNSZXNwb25zZSIcqrsYGAoOZGlmZnVzaW9uLnJlYWQSAggBGAEgAxKDAQoLRGVsZXRlUHJpb3ISKi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkRlbGV0ZVByaW9yUmVxdWVzdBorLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuRGVsZXRlUHJpb3JSZXNwb25zZSIbqrsYFwoNZGlmZnVzaW9uLmZpdBICCAEYAyACYgZwcm90bzM", [file_google_protobuf_timestamp, file_homeostat_options_v1_field, file_homeostat_options_v1_method, file_homeostat_type_v1_grid, file_homeostat_type_v1_stream_ref]);
+  fileDesc("Ci5ob21lb3N0YXQvZGlmZnVzaW9uL3YxL2RpZmZ1c2lvbl9zZXJ2aWNlLnByb3RvEhZob21lb3N0YXQuZGlmZnVzaW9uLnYxIoAICgxTYW1wbGluZ1NwZWMSGwoEcm93cxgBIAEoDUINsrsYCSEAAAAAAACQQBIbCgRjb2xzGAIgASgNQg2yuxgJIQAAAAAAAJBAEhgKCHByaW9yX2lkGAMgASgJQgayuxgCaAESLAoHc2FtcGxlcxgEIAEoDUIWsrsYEhkAAAAAAADwPyEAAAAAAABQQEgAiAEBEjgKE251bV9pbmZlcmVuY2Vfc3RlcHMYBSABKA1CFrK7GBIZAAAAAAAA8D8hAAAAAABAj0BIAYgBARI/CghzY2hlZHVsZRgGIAEoDjIlLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuTm9pc2VTY2hlZHVsZUIGsrsYAmABEjIKFHNjaGVkdWxlX3RlbXBlcmF0dXJlGAcgASgBQg+yuxgLEAEpAAAAAAAAAABIAogBARIwCgt0cmFpbl9zdGVwcxgIIAEoDUIWsrsYEhkAAAAAAAAAQCEAAAAAAIjDQEgDiAEBEhkKEXplcm9fdGVybWluYWxfc25yGAkgASgIEjwKB3NwYWNpbmcYCiABKA4yIy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlN0ZXBTcGFjaW5nQgayuxgCYAESRwoPcHJlZGljdGlvbl90eXBlGAsgASgOMiYuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5QcmVkaWN0aW9uVHlwZUIGsrsYAmABEjwKB3NhbXBsZXIYDCABKA4yIy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlNhbXBsZXJLaW5kQgayuxgCYAESJQoDZXRhGA0gASgBQhiyuxgUEAEZAAAAAAAAAAAhAAAAAAAA8D8SKwoPY29ycmVjdG9yX3N0ZXBzGA4gASgNQg2yuxgJIQAAAAAAACRASASIAQESMgoLdGVtcGVyYXR1cmUYDyABKAFCGLK7GBQQARmN7bWg98awPiEAAAAAgIQuQUgFiAEBEjoKCGd1aWRhbmNlGBAgAygLMiAuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5HdWlkYW5jZUIGsrsYAlAIEhkKBHNlZWQYESABKARCBrK7GAIIAUgGiAEBEhYKDmV4YWN0X3Rlcm1pbmFsGBIgASgIEi4KCXBhcnRpY2xlcxgTIAEoDUIWsrsYEhkAAAAAAAAgQCEAAAAAAACQQEgHiAEBQgoKCF9zYW1wbGVzQhYKFF9udW1faW5mZXJlbmNlX3N0ZXBzQhcKFV9zY2hlZHVsZV90ZW1wZXJhdHVyZUIOCgxfdHJhaW5fc3RlcHNCEgoQX2NvcnJlY3Rvcl9zdGVwc0IOCgxfdGVtcGVyYXR1cmVCBwoFX3NlZWRCDAoKX3BhcnRpY2xlcyLfAgoIR3VpZGFuY2USLQoGd2VpZ2h0GAEgASgBQhiyuxgUEAEZAAAAAAAAAAAhAAAAAAAAWUBIAYgBARI8CglxdWFkcmF0aWMYAiABKAsyJy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlF1YWRyYXRpY0VuZXJneUgAEkcKD2dpbnpidXJnX2xhbmRhdRgDIAEoCzIsLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuR2luemJ1cmdMYW5kYXVFbmVyZ3lIABI7Cgx0b3RhbF9lbmVyZ3kYBCABKAsyIy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlRvdGFsRW5lcmd5SAASRwoPdGFyZ2V0X3NwZWN0cnVtGAUgASgLMiwuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5UYXJnZXRTcGVjdHJ1bUVuZXJneUgAQgwKCmZ1bmN0aW9uYWxCCQoHX3dlaWdodCJ6Cg9RdWFkcmF0aWNFbmVyZ3kSMAoJc3RpZmZuZXNzGAEgASgBQhiyuxgUEAEZAAAAAAAAAAAhAAAAopQabUJIAIgBARInCgZ0YXJnZXQYAiABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkQgwKCl9zdGlmZm5lc3MilAEKFEdpbnpidXJnTGFuZGF1RW5lcmd5EikKB3RlbnNpb24YASABKAFCGLK7GBQQARkAAAAAAAAAACEAAACilBptQhImCgRtYXNzGAIgASgBQhiyuxgUEAEZAAAAopQabcIhAAAAopQabUISKQoHcXVhcnRpYxgDIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAKKUGm1CInwKFFRhcmdldFNwZWN0cnVtRW5lcmd5EjAKCXN0aWZmbmVzcxgBIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAKKUGm1CSACIAQESJAoGcG93ZXJzGAIgAygBQhSyuxgQCAEQARkAAAAAAAAAAFCACEIMCgpfc3RpZmZuZXNzIqQBCgtUb3RhbEVuZXJneRIVCgV0b3RhbBgBIAEoAUIGsrsYAhABEjAKCXN0aWZmbmVzcxgCIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAKKUGm1CSACIAQESMAoJY2VsbF9hcmVhGAMgASgBQhiyuxgUEAEZje21oPfGsD4hAAAAAICELkFIAYgBAUIMCgpfc3RpZmZuZXNzQgwKCl9jZWxsX2FyZWEiSwoNU2FtcGxlUmVxdWVzdBI6CgRzcGVjGAEgASgLMiQuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5TYW1wbGluZ1NwZWNCBrK7GAIIASJ5CgpTYW1wbGVkTWFwEiUKBGdyaWQYASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEhQKDHRvdGFsX2VuZXJneRgCIAEoARIbCg5sb2dfbGlrZWxpaG9vZBgDIAEoAUgAiAEBQhEKD19sb2dfbGlrZWxpaG9vZCKXAQoOU2FtcGxlUmVzcG9uc2USMwoHc2FtcGxlcxgBIAMoCzIiLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2FtcGxlZE1hcBIVCg1wcmlvcl92ZXJzaW9uGAIgASgEEjkKCXBhcnRpY2xlcxgDIAEoCzImLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuUGFydGljbGVSZXBvcnQiWAoOUGFydGljbGVSZXBvcnQSFQoNbWluX2VmZmVjdGl2ZRgBIAEoARIXCg9maW5hbF9lZmZlY3RpdmUYAiABKAESFgoObG9nX25vcm1hbGl6ZXIYAyABKAEiegoTU2FtcGxlU3RyZWFtUmVxdWVzdBI6CgRzcGVjGAEgASgLMiQuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5TYW1wbGluZ1NwZWNCBrK7GAIIARInCgVldmVyeRgCIAEoDUIYsrsYFAgBGQAAAAAAAPA/IQAAAAAAQI9AIpUBChRTYW1wbGVTdHJlYW1SZXNwb25zZRI6Cghwcm9ncmVzcxgBIAEoCzImLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2FtcGxlUHJvZ3Jlc3NIABI4CgZyZXN1bHQYAiABKAsyJi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlNhbXBsZVJlc3BvbnNlSABCBwoFZXZlbnQidgoOU2FtcGxlUHJvZ3Jlc3MSDgoGc2FtcGxlGAEgASgNEgwKBHN0ZXAYAiABKA0SDQoFbGV2ZWwYAyABKAESEAoIZnJhY3Rpb24YBCABKAESJQoEZ3JpZBgFIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQiwgEKDkRlbm9pc2VSZXF1ZXN0EjAKA21hcBgBIAEoCzIbLmhvbWVvc3RhdC50eXBlLnYxLk1hcElucHV0QgayuxgCCAESGAoIcHJpb3JfaWQYAiABKAlCBrK7GAJoARIsCgVzaWdtYRgDIAEoAUIYsrsYFBABGRHqLYGZl3E9IQAAAKKUGm1CSACIAQESHgoHc2FtcGxlcxgEIAEoDUINsrsYCSEAAAAAAABQQBIMCgRzZWVkGAUgASgEQggKBl9zaWdtYSKhAQoPRGVub2lzZVJlc3BvbnNlEiUKBG1lYW4YASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEhQKDHBvc3Rlcmlvcl9zZBgCIAEoARIoCgdzYW1wbGVzGAMgAygLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBINCgVzaWdtYRgEIAEoARIYChByZXNwb25zaWJpbGl0aWVzGAUgAygBIukCCg1JbXB1dGVSZXF1ZXN0EjAKA21hcBgBIAEoCzIbLmhvbWVvc3RhdC50eXBlLnYxLk1hcElucHV0QgayuxgCCAESGAoIcHJpb3JfaWQYAiABKAlCBrK7GAJoARInCgVub2lzZRgDIAEoAUIYsrsYFBABGQAAAAAAAAAAIQAAAKKUGm1CEiMKB3NhbXBsZXMYBCABKA1CDbK7GAkhAAAAAAAAUEBIAIgBARIZCgRzZWVkGAUgASgEQgayuxgCCAFIAYgBARI8CgZtZXRob2QYBiABKA4yJC5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkltcHV0ZU1ldGhvZEIGsrsYAmABEjgKE251bV9pbmZlcmVuY2Vfc3RlcHMYByABKA1CFrK7GBIZAAAAAAAA8D8hAAAAAABAj0BIAogBAUIKCghfc2FtcGxlc0IHCgVfc2VlZEIWChRfbnVtX2luZmVyZW5jZV9zdGVwcyLGAQoOSW1wdXRlUmVzcG9uc2USJQoEbWVhbhgBIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQSIwoCc2QYAiABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEigKB3NhbXBsZXMYAyADKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEhAKCHJlc2lkdWFsGAQgASgBEhIKCml0ZXJhdGlvbnMYBSABKA0SGAoQcmVzcG9uc2liaWxpdGllcxgGIAMoASJZCgxTY29yZVJlcXVlc3QSLwoEbWFwcxgBIAMoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWRCCLK7GAQIAVBAEhgKCHByaW9yX2lkGAIgASgJQgayuxgCaAEiQQoNU2NvcmVSZXNwb25zZRIwCgZzY29yZXMYASADKAsyIC5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLk1hcFNjb3JlItgBCghNYXBTY29yZRIWCg5sb2dfbGlrZWxpaG9vZBgBIAEoARIfChdsb2dfbGlrZWxpaG9vZF9wZXJfY2VsbBgCIAEoARIPCgdwX3ZhbHVlGAMgASgBEjAKD2xlYXZlX29uZV9vdXRfehgEIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLkdyaWQSNgoKdG9wX3NoZWxscxgFIAMoCzIiLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2hlbGxTY29yZRIYChByZXNwb25zaWJpbGl0aWVzGAYgAygBIkEKClNoZWxsU2NvcmUSEwoLd2F2ZV9udW1iZXIYASABKA0SEwoLcG93ZXJfcmF0aW8YAiABKAESCQoBehgDIAEoASKzBAoPT3B0aW1pemVSZXF1ZXN0EiYKBXN0YXJ0GAEgASgLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZBIbCgRyb3dzGAIgASgNQg2yuxgJIQAAAAAAAJBAEhsKBGNvbHMYAyABKA1CDbK7GAkhAAAAAAAAkEASGAoIcHJpb3JfaWQYBCABKAlCBrK7GAJoARI9CglvYmplY3RpdmUYBSADKAsyIC5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkd1aWRhbmNlQgiyuxgECAFQCBIuCgxwcmlvcl93ZWlnaHQYBiABKAFCGLK7GBQQARkAAAAAAAAAACEAAAAAgIQuQRIaCgVsb3dlchgHIAEoAUIGsrsYAhABSACIAQESGgoFdXBwZXIYCCABKAFCBrK7GAIQAUgBiAEBEhoKBXRvdGFsGAkgASgBQgayuxgCEAFIAogBARIvCgppdGVyYXRpb25zGAogASgNQhayuxgSGQAAAAAAAPA/IQAAAAAAQI9ASAOIAQESJwoJdG9sZXJhbmNlGAsgASgBQg+yuxgLEAEpAAAAAAAAAABIBIgBARIMCgRzZWVkGAwgASgEEj4KBm1ldGhvZBgNIAEoDjImLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuT3B0aW1pemVNZXRob2RCBrK7GAJgAUIICgZfbG93ZXJCCAoGX3VwcGVyQggKBl90b3RhbEINCgtfaXRlcmF0aW9uc0IMCgpfdG9sZXJhbmNlIpMBChBPcHRpbWl6ZVJlc3BvbnNlEjwKCHByb2dyZXNzGAEgASgLMiguaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5PcHRpbWl6ZVByb2dyZXNzSAASOAoGcmVzdWx0GAIgASgLMiYuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5PcHRpbWl6ZVJlc3VsdEgAQgcKBWV2ZW50IpYBChBPcHRpbWl6ZVByb2dyZXNzEhEKCWl0ZXJhdGlvbhgBIAEoDRIOCgZlbmVyZ3kYAiABKAESDQoFc2xvcGUYAyABKAESGAoLdGVtcGVyYXR1cmUYBCABKAFIAIgBARIXCgphY2NlcHRhbmNlGAUgASgBSAGIAQFCDgoMX3RlbXBlcmF0dXJlQg0KC19hY2NlcHRhbmNlIn0KDk9wdGltaXplUmVzdWx0EiUKBGdyaWQYASABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEg4KBmVuZXJneRgCIAEoARIRCgljb252ZXJnZWQYAyABKAgSEgoKaXRlcmF0aW9ucxgEIAEoDRINCgVzbG9wZRgFIAEoASK3AwoPRml0UHJpb3JSZXF1ZXN0EiwKD2lkZW1wb3RlbmN5X2tleRgBIAEoCUITsrsYDwgBWgtbIS1+XXsxLDY0fRIuCgRtYXBzGAIgAygLMhcuaG9tZW9zdGF0LnR5cGUudjEuR3JpZEIHsrsYA1CAIBI/CgttZWFuX3NvdXJjZRgDIAEoDjIiLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuTWVhblNvdXJjZUIGsrsYAmABEiUKBG1lYW4YBCABKAsyFy5ob21lb3N0YXQudHlwZS52MS5HcmlkEjUKCGJvdW5kYXJ5GAUgASgOMhsuaG9tZW9zdGF0LnR5cGUudjEuQm91bmRhcnlCBrK7GAJgARIsCgZzdHJlYW0YBiABKAsyHC5ob21lb3N0YXQudHlwZS52MS5TdHJlYW1SZWYSKwoFcmFuZ2UYByABKAsyHC5ob21lb3N0YXQudHlwZS52MS5UaW1lUmFuZ2USLwoKY29tcG9uZW50cxgIIAEoDUIWsrsYEhkAAAAAAADwPyEAAAAAAAAgQEgAiAEBEgwKBHNlZWQYCSABKARCDQoLX2NvbXBvbmVudHMiQAoQRml0UHJpb3JSZXNwb25zZRIsCgVwcmlvchgBIAEoCzIdLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuUHJpb3Ii1AEKBVByaW9yEhAKCHByaW9yX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAQSDAoEcm93cxgDIAEoDRIMCgRjb2xzGAQgASgNEi0KCWZpdHRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoEY2FyZBgGIAEoCzIhLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuUHJpb3JDYXJkEiwKBnN0cmVhbRgHIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZiLmAgoJUHJpb3JDYXJkEhEKCW1hcF9jb3VudBgBIAEoDRI3CgttZWFuX3NvdXJjZRgCIAEoDjIiLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuTWVhblNvdXJjZRItCghib3VuZGFyeRgDIAEoDjIbLmhvbWVvc3RhdC50eXBlLnYxLkJvdW5kYXJ5EhIKCm1lYW5fdG90YWwYBCABKAESFQoNc2l0ZV92YXJpYW5jZRgFIAEoARIfChdsb2dfbGlrZWxpaG9vZF9wZXJfY2VsbBgGIAEoARIRCglzaHJpbmthZ2UYByABKAESFAoMc2hlbGxfcG93ZXJzGAggAygBEjoKCmNvbXBvbmVudHMYCSADKAsyJi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlByaW9yQ29tcG9uZW50Ei0KB3dpbmRvd3MYCiABKAsyHC5ob21lb3N0YXQudHlwZS52MS5UaW1lUmFuZ2UidAoOUHJpb3JDb21wb25lbnQSDgoGd2VpZ2h0GAEgASgBEhIKCm1lYW5fdG90YWwYAiABKAESFQoNc2l0ZV92YXJpYW5jZRgDIAEoARIRCglzaHJpbmthZ2UYBCABKAESFAoMc2hlbGxfcG93ZXJzGAUgAygBIi0KD0dldFByaW9yUmVxdWVzdBIaCghwcmlvcl9pZBgBIAEoCUIIsrsYBAgBaAEiQAoQR2V0UHJpb3JSZXNwb25zZRIsCgVwcmlvchgBIAEoCzIdLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuUHJpb3IiOgoRTGlzdFByaW9yc1JlcXVlc3QSJQoEcGFnZRgBIAEoCzIXLmhvbWVvc3RhdC50eXBlLnYxLlBhZ2UiXAoSTGlzdFByaW9yc1Jlc3BvbnNlEi0KBnByaW9ycxgBIAMoCzIdLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuUHJpb3ISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInUKEkRlbGV0ZVByaW9yUmVxdWVzdBIaCghwcmlvcl9pZBgBIAEoCUIIsrsYBAgBaAESFwoHdmVyc2lvbhgCIAEoBEIGsrsYAggBEioKD2lkZW1wb3RlbmN5X2tleRgDIAEoCUIRsrsYDVoLWyEtfl17MSw2NH0iFQoTRGVsZXRlUHJpb3JSZXNwb25zZSrcAQoNTm9pc2VTY2hlZHVsZRIeChpOT0lTRV9TQ0hFRFVMRV9VTlNQRUNJRklFRBAAEhkKFU5PSVNFX1NDSEVEVUxFX0xJTkVBUhABEiAKHE5PSVNFX1NDSEVEVUxFX1NDQUxFRF9MSU5FQVIQAhIZChVOT0lTRV9TQ0hFRFVMRV9DT1NJTkUQAxIaChZOT0lTRV9TQ0hFRFVMRV9TSUdNT0lEEAQSHAoYTk9JU0VfU0NIRURVTEVfQk9MVFpNQU5OEAUSGQoVTk9JU0VfU0NIRURVTEVfS0FSUkFTEAYqewoLU3RlcFNwYWNpbmcSHAoYU1RFUF9TUEFDSU5HX1VOU1BFQ0lGSUVEEAASGQoVU1RFUF9TUEFDSU5HX1RSQUlMSU5HEAESGAoUU1RFUF9TUEFDSU5HX0xFQURJTkcQAhIZChVTVEVQX1NQQUNJTkdfTElOU1BBQ0UQAyqBAQoOUHJlZGljdGlvblR5cGUSHwobUFJFRElDVElPTl9UWVBFX1VOU1BFQ0lGSUVEEAASGwoXUFJFRElDVElPTl9UWVBFX0VQU0lMT04QARIaChZQUkVESUNUSU9OX1RZUEVfU0FNUExFEAISFQoRUFJFRElDVElPTl9UWVBFX1YQAyrxAQoLU2FtcGxlcktpbmQSHAoYU0FNUExFUl9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRU0FNUExFUl9LSU5EX0REUE0QARIVChFTQU1QTEVSX0tJTkRfRERJTRACEhUKEVNBTVBMRVJfS0lORF9IRVVOEAMSIQodU0FNUExFUl9LSU5EX0RQTV9TT0xWRVJfUFBfMk0QBBIbChdTQU1QTEVSX0tJTkRfRVhBQ1RfRkxPVxAFEhkKFVNBTVBMRVJfS0lORF9MQU5HRVZJThAGEiQKIFNBTVBMRVJfS0lORF9QUkVESUNUT1JfQ09SUkVDVE9SEAcqYAoMSW1wdXRlTWV0aG9kEh0KGUlNUFVURV9NRVRIT0RfVU5TUEVDSUZJRUQQABIXChNJTVBVVEVfTUVUSE9EX0VYQUNUEAESGAoUSU1QVVRFX01FVEhPRF9HVUlERUQQAiqNAQoOT3B0aW1pemVNZXRob2QSHwobT1BUSU1JWkVfTUVUSE9EX1VOU1BFQ0lGSUVEEAASHQoZT1BUSU1JWkVfTUVUSE9EX0FOTkVBTElORxABEhwKGE9QVElNSVpFX01FVEhPRF9HUkFESUVOVBACEh0KGU9QVElNSVpFX01FVEhPRF9CT0xUWk1BTk4QAyqNAQoKTWVhblNvdXJjZRIbChdNRUFOX1NPVVJDRV9VTlNQRUNJRklFRBAAEhsKF01FQU5fU09VUkNFX0NMSU1BVE9MT0dZEAESFAoQTUVBTl9TT1VSQ0VfWkVSTxACEhUKEU1FQU5fU09VUkNFX0dJVkVOEAMSGAoUTUVBTl9TT1VSQ0VfRk9SRUNBU1QQBDKoCgoQRGlmZnVzaW9uU2VydmljZRJ9CgZTYW1wbGUSJS5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlNhbXBsZVJlcXVlc3QaJi5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlNhbXBsZVJlc3BvbnNlIiSquxggChBkaWZmdXNpb24uc2FtcGxlEggIFBCAgAQYBBgBIAQSiwEKDFNhbXBsZVN0cmVhbRIrLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2FtcGxlU3RyZWFtUmVxdWVzdBosLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuU2FtcGxlU3RyZWFtUmVzcG9uc2UiHqq7GBoKEGRpZmZ1c2lvbi5zYW1wbGUSAggyGAEgBDABEoABCgdEZW5vaXNlEiYuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5EZW5vaXNlUmVxdWVzdBonLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuRGVub2lzZVJlc3BvbnNlIiSquxggChBkaWZmdXNpb24uc2FtcGxlEggIARCAgAQYBBgBIAQSfQoGSW1wdXRlEiUuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5JbXB1dGVSZXF1ZXN0GiYuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5JbXB1dGVSZXNwb25zZSIkqrsYIAoQZGlmZnVzaW9uLnNhbXBsZRIICAEQgIAEGAQYASAEEnoKBVNjb3JlEiQuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5TY29yZVJlcXVlc3QaJS5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLlNjb3JlUmVzcG9uc2UiJKq7GCAKEGRpZmZ1c2lvbi5zYW1wbGUSCAgBEICABBgEGAEgBBJ/CghPcHRpbWl6ZRInLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuT3B0aW1pemVSZXF1ZXN0GiguaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5PcHRpbWl6ZVJlc3BvbnNlIh6quxgaChBkaWZmdXNpb24uc2FtcGxlEgIIMhgBIAQwARKAAQoIRml0UHJpb3ISJy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkZpdFByaW9yUmVxdWVzdBooLmhvbWVvc3RhdC5kaWZmdXNpb24udjEuRml0UHJpb3JSZXNwb25zZSIhqrsYHQoNZGlmZnVzaW9uLmZpdBIICAEQgIAEGAQYAyACEnsKCEdldFByaW9yEicuaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5HZXRQcmlvclJlcXVlc3QaKC5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkdldFByaW9yUmVzcG9uc2UiHKq7GBgKDmRpZmZ1c2lvbi5yZWFkEgIIARgBIAMSgQEKCkxpc3RQcmlvcnMSKS5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkxpc3RQcmlvcnNSZXF1ZXN0GiouaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5MaXN0UHJpb3JzUmVzcG9uc2UiHKq7GBgKDmRpZmZ1c2lvbi5yZWFkEgIIARgBIAMSgwEKC0RlbGV0ZVByaW9yEiouaG9tZW9zdGF0LmRpZmZ1c2lvbi52MS5EZWxldGVQcmlvclJlcXVlc3QaKy5ob21lb3N0YXQuZGlmZnVzaW9uLnYxLkRlbGV0ZVByaW9yUmVzcG9uc2UiG6q7GBcKDWRpZmZ1c2lvbi5maXQSAggBGAMgAmIGcHJvdG8z", [file_google_protobuf_timestamp, file_homeostat_options_v1_field, file_homeostat_options_v1_method, file_homeostat_type_v1_grid, file_homeostat_type_v1_stream_ref]);
 
 /**
  * How maps are drawn: from p(x)^(1/T) e^(-w E(x)/T), p the prior, w and E of each guidance.
@@ -104,7 +104,7 @@ export type SamplingSpec = Message<"homeostat.diffusion.v1.SamplingSpec"> & {
   predictionType: PredictionType;
 
   /**
-   * How a step is taken; default EXACT_FLOW.
+   * How a step is taken; default EXACT_FLOW, under a mixture DPM_SOLVER_PP_2M.
    *
    * @generated from field: homeostat.diffusion.v1.SamplerKind sampler = 12;
    */
@@ -153,8 +153,8 @@ export type SamplingSpec = Message<"homeostat.diffusion.v1.SamplingSpec"> & {
   exactTerminal: boolean;
 
   /**
-   * Particles, 8..1024; default 64. Energies that are not quadratic (a quartic, a spectrum) are sampled by sequential
-   * Monte Carlo: particles go down the levels of the schedule together, are weighed and resampled, and each map is
+   * Particles, 8..1024; default 64. Energies that are not quadratic (a quartic, a spectrum), and a mixture at a
+   * temperature other than 1, are sampled by sequential Monte Carlo: particles go down the levels of the schedule together, are weighed and resampled, and each map is
    * picked from those that arrive. `sampler`, `eta`, `prediction_type` and `exact_terminal` then have no effect.
    *
    * @generated from field: optional uint32 particles = 19;
@@ -468,7 +468,8 @@ export type ParticleReport = Message<"homeostat.diffusion.v1.ParticleReport"> & 
   finalEffective: number;
 
   /**
-   * ln of the mean of e^(-w E/T), E what is not quadratic of the energies, under the prior as guided by the rest.
+   * ln of the mean of e^(-w E/T), E what is not quadratic of the energies, under the prior as guided by the rest; of a
+   * mixture at a temperature other than 1, under its components, each of them heated.
    *
    * @generated from field: double log_normalizer = 3;
    */
@@ -659,7 +660,7 @@ export type DenoiseResponse = Message<"homeostat.diffusion.v1.DenoiseResponse"> 
   mean?: Grid | undefined;
 
   /**
-   * Deviation of a cell from the mean; the same for all.
+   * Root mean square over cells of their deviation from the mean; under a Gaussian prior the same for all.
    *
    * @generated from field: double posterior_sd = 2;
    */
@@ -678,6 +679,13 @@ export type DenoiseResponse = Message<"homeostat.diffusion.v1.DenoiseResponse"> 
    * @generated from field: double sigma = 4;
    */
   sigma: number;
+
+  /**
+   * Chance of each component of the prior to be behind the map; they sum to 1.
+   *
+   * @generated from field: repeated double responsibilities = 5;
+   */
+  responsibilities: number[];
 };
 
 /**
@@ -727,6 +735,20 @@ export type ImputeRequest = Message<"homeostat.diffusion.v1.ImputeRequest"> & {
    * @generated from field: optional uint64 seed = 5;
    */
   seed?: bigint | undefined;
+
+  /**
+   * How; default EXACT.
+   *
+   * @generated from field: homeostat.diffusion.v1.ImputeMethod method = 6;
+   */
+  method: ImputeMethod;
+
+  /**
+   * Steps of a GUIDED draw, 1..1000; default 50.
+   *
+   * @generated from field: optional uint32 num_inference_steps = 7;
+   */
+  numInferenceSteps?: number | undefined;
 };
 
 /**
@@ -776,6 +798,13 @@ export type ImputeResponse = Message<"homeostat.diffusion.v1.ImputeResponse"> & 
    * @generated from field: uint32 iterations = 5;
    */
   iterations: number;
+
+  /**
+   * Chance of each component of the prior given the observations; they sum to 1.
+   *
+   * @generated from field: repeated double responsibilities = 6;
+   */
+  responsibilities: number[];
 };
 
 /**
@@ -855,7 +884,8 @@ export type MapScore = Message<"homeostat.diffusion.v1.MapScore"> & {
   logLikelihoodPerCell: number;
 
   /**
-   * Chance of a map of the prior at least as far from its mean.
+   * Chance of a map of the prior at least as far from its mean; under a mixture, that of each component, weighed by
+   * responsibility.
    *
    * @generated from field: double p_value = 3;
    */
@@ -869,11 +899,18 @@ export type MapScore = Message<"homeostat.diffusion.v1.MapScore"> & {
   leaveOneOutZ?: Grid | undefined;
 
   /**
-   * Shells that stand out most, at most 5.
+   * Shells that stand out most, at most 5; under a mixture, from its most responsible component.
    *
    * @generated from field: repeated homeostat.diffusion.v1.ShellScore top_shells = 5;
    */
   topShells: ShellScore[];
+
+  /**
+   * Chance of each component of the prior to have made the map; they sum to 1.
+   *
+   * @generated from field: repeated double responsibilities = 6;
+   */
+  responsibilities: number[];
 };
 
 /**
@@ -960,7 +997,8 @@ export type OptimizeRequest = Message<"homeostat.diffusion.v1.OptimizeRequest"> 
   objective: Guidance[];
 
   /**
-   * Weight of half the squared distance from the prior's mean, in its standard deviations, 0..1000000; default 0.
+   * Weight of half the squared distance from the prior's mean, in its standard deviations, 0..1000000; default 0. Under
+   * a mixture, of minus ln density, up to a constant.
    *
    * @generated from field: double prior_weight = 6;
    */
@@ -988,7 +1026,8 @@ export type OptimizeRequest = Message<"homeostat.diffusion.v1.OptimizeRequest"> 
   total?: number | undefined;
 
   /**
-   * Most iterations, 1..1000; default 200.
+   * Most iterations, 1..1000; default 200. Of ANNEALING and BOLTZMANN one is a move for every cell, and the last fifth
+   * are those of descent.
    *
    * @generated from field: optional uint32 iterations = 10;
    */
@@ -1002,11 +1041,18 @@ export type OptimizeRequest = Message<"homeostat.diffusion.v1.OptimizeRequest"> 
   tolerance?: number | undefined;
 
   /**
-   * Seed of the draw it starts from.
+   * Seed of the draw it starts from and of all moves.
    *
    * @generated from field: uint64 seed = 12;
    */
   seed: bigint;
+
+  /**
+   * How; default GRADIENT.
+   *
+   * @generated from field: homeostat.diffusion.v1.OptimizeMethod method = 13;
+   */
+  method: OptimizeMethod;
 };
 
 /**
@@ -1074,11 +1120,25 @@ export type OptimizeProgress = Message<"homeostat.diffusion.v1.OptimizeProgress"
   energy: number;
 
   /**
-   * Root mean square distance a unit step along its slope moves it within its bounds.
+   * Root mean square distance a unit step along its slope moves it within its bounds; 0 between random moves.
    *
    * @generated from field: double slope = 3;
    */
   slope: number;
+
+  /**
+   * Temperature of random moves, of several the coldest; absent in descent.
+   *
+   * @generated from field: optional double temperature = 4;
+   */
+  temperature?: number | undefined;
+
+  /**
+   * Share of the random moves since the message before that were made; absent in descent.
+   *
+   * @generated from field: optional double acceptance = 5;
+   */
+  acceptance?: number | undefined;
 };
 
 /**
@@ -1151,14 +1211,15 @@ export type FitPriorRequest = Message<"homeostat.diffusion.v1.FitPriorRequest"> 
   idempotencyKey: string;
 
   /**
-   * The maps, 8..4096 of one shape, every cell observed.
+   * The maps, 8..4096 of one shape, every cell observed; none with `stream`.
    *
    * @generated from field: repeated homeostat.type.v1.Grid maps = 2;
    */
   maps: Grid[];
 
   /**
-   * Where the mean comes from; default CLIMATOLOGY.
+   * Where the mean comes from; default CLIMATOLOGY. FORECAST needs a stream. A mixture finds the means of its components
+   * itself, and takes CLIMATOLOGY alone.
    *
    * @generated from field: homeostat.diffusion.v1.MeanSource mean_source = 3;
    */
@@ -1177,6 +1238,36 @@ export type FitPriorRequest = Message<"homeostat.diffusion.v1.FitPriorRequest"> 
    * @generated from field: homeostat.type.v1.Boundary boundary = 5;
    */
   boundary: Boundary;
+
+  /**
+   * The stream whose maps are taken, those fully observed that are held in its newest arrangement of nodes: the newest
+   * 4,096, and no more than 33,554,432 cells. Maps over 64 KiB are not held.
+   *
+   * @generated from field: homeostat.type.v1.StreamRef stream = 6;
+   */
+  stream?: StreamRef | undefined;
+
+  /**
+   * Windows of the stream that start in this span; unset means all.
+   *
+   * @generated from field: homeostat.type.v1.TimeRange range = 7;
+   */
+  range?: TimeRange | undefined;
+
+  /**
+   * Most components, 1..8; default 1, a Gaussian. As many are kept as the Bayesian information criterion calls for, each
+   * of at least 8 maps. More than one takes at most 4,194,304 cells of all maps together, and fewer the more there are.
+   *
+   * @generated from field: optional uint32 components = 8;
+   */
+  components?: number | undefined;
+
+  /**
+   * Seed of what the search for components starts from.
+   *
+   * @generated from field: uint64 seed = 9;
+   */
+  seed: bigint;
 };
 
 /**
@@ -1208,7 +1299,7 @@ export const FitPriorResponseSchema: GenMessage<FitPriorResponse> = /*@__PURE__*
   messageDesc(file_homeostat_diffusion_v1_diffusion_service, 26);
 
 /**
- * A Gaussian random field fitted to maps.
+ * A Gaussian random field, or a mixture of several, fitted to maps.
  *
  * @generated from message homeostat.diffusion.v1.Prior
  */
@@ -1254,6 +1345,13 @@ export type Prior = Message<"homeostat.diffusion.v1.Prior"> & {
    * @generated from field: homeostat.diffusion.v1.PriorCard card = 6;
    */
   card?: PriorCard | undefined;
+
+  /**
+   * The stream it was fitted to; unset where the maps were given.
+   *
+   * @generated from field: homeostat.type.v1.StreamRef stream = 7;
+   */
+  stream?: StreamRef | undefined;
 };
 
 /**
@@ -1324,6 +1422,20 @@ export type PriorCard = Message<"homeostat.diffusion.v1.PriorCard"> & {
    * @generated from field: repeated double shell_powers = 8;
    */
   shellPowers: number[];
+
+  /**
+   * The components of a mixture, heaviest first; none of a Gaussian. The figures above are then those of the whole.
+   *
+   * @generated from field: repeated homeostat.diffusion.v1.PriorComponent components = 9;
+   */
+  components: PriorComponent[];
+
+  /**
+   * From the start of the oldest to the end of the newest window it was fitted to; unset where the maps were given.
+   *
+   * @generated from field: homeostat.type.v1.TimeRange windows = 10;
+   */
+  windows?: TimeRange | undefined;
 };
 
 /**
@@ -1332,6 +1444,55 @@ export type PriorCard = Message<"homeostat.diffusion.v1.PriorCard"> & {
  */
 export const PriorCardSchema: GenMessage<PriorCard> = /*@__PURE__*/
   messageDesc(file_homeostat_diffusion_v1_diffusion_service, 28);
+
+/**
+ * One Gaussian of a mixture.
+ *
+ * @generated from message homeostat.diffusion.v1.PriorComponent
+ */
+export type PriorComponent = Message<"homeostat.diffusion.v1.PriorComponent"> & {
+  /**
+   * Share of the maps that are its own, over 0; the weights of all sum to 1.
+   *
+   * @generated from field: double weight = 1;
+   */
+  weight: number;
+
+  /**
+   * Sum of its mean over all cells.
+   *
+   * @generated from field: double mean_total = 2;
+   */
+  meanTotal: number;
+
+  /**
+   * Variance of a cell within it.
+   *
+   * @generated from field: double site_variance = 3;
+   */
+  siteVariance: number;
+
+  /**
+   * Share of the shell means in its powers, 0..1.
+   *
+   * @generated from field: double shrinkage = 4;
+   */
+  shrinkage: number;
+
+  /**
+   * Mean power of each of its shells, from wave number 0 on.
+   *
+   * @generated from field: repeated double shell_powers = 5;
+   */
+  shellPowers: number[];
+};
+
+/**
+ * Describes the message homeostat.diffusion.v1.PriorComponent.
+ * Use `create(PriorComponentSchema)` to create a new message.
+ */
+export const PriorComponentSchema: GenMessage<PriorComponent> = /*@__PURE__*/
+  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 29);
 
 /**
  * Which prior is wanted.
@@ -1352,7 +1513,7 @@ export type GetPriorRequest = Message<"homeostat.diffusion.v1.GetPriorRequest"> 
  * Use `create(GetPriorRequestSchema)` to create a new message.
  */
 export const GetPriorRequestSchema: GenMessage<GetPriorRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 29);
+  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 30);
 
 /**
  * A prior.
@@ -1373,7 +1534,7 @@ export type GetPriorResponse = Message<"homeostat.diffusion.v1.GetPriorResponse"
  * Use `create(GetPriorResponseSchema)` to create a new message.
  */
 export const GetPriorResponseSchema: GenMessage<GetPriorResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 30);
+  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 31);
 
 /**
  * Which priors are wanted.
@@ -1394,7 +1555,7 @@ export type ListPriorsRequest = Message<"homeostat.diffusion.v1.ListPriorsReques
  * Use `create(ListPriorsRequestSchema)` to create a new message.
  */
 export const ListPriorsRequestSchema: GenMessage<ListPriorsRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 31);
+  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 32);
 
 /**
  * Priors, newest first.
@@ -1422,7 +1583,7 @@ export type ListPriorsResponse = Message<"homeostat.diffusion.v1.ListPriorsRespo
  * Use `create(ListPriorsResponseSchema)` to create a new message.
  */
 export const ListPriorsResponseSchema: GenMessage<ListPriorsResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 32);
+  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 33);
 
 /**
  * Which prior is deleted.
@@ -1457,7 +1618,7 @@ export type DeletePriorRequest = Message<"homeostat.diffusion.v1.DeletePriorRequ
  * Use `create(DeletePriorRequestSchema)` to create a new message.
  */
 export const DeletePriorRequestSchema: GenMessage<DeletePriorRequest> = /*@__PURE__*/
-  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 33);
+  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 34);
 
 /**
  * A prior was deleted.
@@ -1472,7 +1633,7 @@ export type DeletePriorResponse = Message<"homeostat.diffusion.v1.DeletePriorRes
  * Use `create(DeletePriorResponseSchema)` to create a new message.
  */
 export const DeletePriorResponseSchema: GenMessage<DeletePriorResponse> = /*@__PURE__*/
-  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 34);
+  messageDesc(file_homeostat_diffusion_v1_diffusion_service, 35);
 
 /**
  * How the share of signal falls with each step of adding noise.
@@ -1646,7 +1807,7 @@ export const PredictionTypeSchema: GenEnum<PredictionType> = /*@__PURE__*/
  */
 export const SamplerKind = {
   /**
-   * Read as EXACT_FLOW.
+   * Read as EXACT_FLOW, under a mixture as DPM_SOLVER_PP_2M.
    *
    * @generated from enum value: SAMPLER_KIND_UNSPECIFIED = 0;
    */
@@ -1681,7 +1842,7 @@ export const SamplerKind = {
   DPM_SOLVER_PP_2M: 4,
 
   /**
-   * Probability flow, exact at any number of steps.
+   * Probability flow, exact at any number of steps; not under a mixture, whose flow has no closed form.
    *
    * @generated from enum value: SAMPLER_KIND_EXACT_FLOW = 5;
    */
@@ -1716,6 +1877,97 @@ export const SamplerKindSchema: GenEnum<SamplerKind> = /*@__PURE__*/
   enumDesc(file_homeostat_diffusion_v1_diffusion_service, 3);
 
 /**
+ * How missing cells are filled in. The mean is exact either way.
+ *
+ * @generated from enum homeostat.diffusion.v1.ImputeMethod
+ */
+export const ImputeMethod = {
+  /**
+   * Read as EXACT.
+   *
+   * @generated from enum value: IMPUTE_METHOD_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Draws of the prior, corrected by what is wrong with them where cells were observed.
+   *
+   * @generated from enum value: IMPUTE_METHOD_EXACT = 1;
+   */
+  EXACT: 1,
+
+  /**
+   * Diffusion from noise, guided at every step by what the observations say of the map to come. Tends to EXACT with the
+   * number of steps.
+   *
+   * @generated from enum value: IMPUTE_METHOD_GUIDED = 2;
+   */
+  GUIDED: 2,
+} as const;
+
+/**
+ * How missing cells are filled in. The mean is exact either way.
+ *
+ * @generated from enum homeostat.diffusion.v1.ImputeMethod
+ */
+export type ImputeMethod = (typeof ImputeMethod)[keyof typeof ImputeMethod] | UnknownEnum;
+
+/**
+ * Describes the enum homeostat.diffusion.v1.ImputeMethod.
+ */
+export const ImputeMethodSchema: GenEnum<ImputeMethod> = /*@__PURE__*/
+  enumDesc(file_homeostat_diffusion_v1_diffusion_service, 4);
+
+/**
+ * How a least energy is searched for.
+ *
+ * @generated from enum homeostat.diffusion.v1.OptimizeMethod
+ */
+export const OptimizeMethod = {
+  /**
+   * Read as GRADIENT.
+   *
+   * @generated from enum value: OPTIMIZE_METHOD_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Simulated annealing: cells move one by one, uphill as the temperature allows, which falls geometrically; then descent.
+   *
+   * @generated from enum value: OPTIMIZE_METHOD_ANNEALING = 1;
+   */
+  ANNEALING: 1,
+
+  /**
+   * Projected gradient descent to a local minimum.
+   *
+   * @generated from enum value: OPTIMIZE_METHOD_GRADIENT = 2;
+   */
+  GRADIENT: 2,
+
+  /**
+   * Boltzmann sampling at 8 temperatures at once, maps of neighboring ones trading places (parallel tempering); then
+   * descent from the best map met.
+   *
+   * @generated from enum value: OPTIMIZE_METHOD_BOLTZMANN = 3;
+   */
+  BOLTZMANN: 3,
+} as const;
+
+/**
+ * How a least energy is searched for.
+ *
+ * @generated from enum homeostat.diffusion.v1.OptimizeMethod
+ */
+export type OptimizeMethod = (typeof OptimizeMethod)[keyof typeof OptimizeMethod] | UnknownEnum;
+
+/**
+ * Describes the enum homeostat.diffusion.v1.OptimizeMethod.
+ */
+export const OptimizeMethodSchema: GenEnum<OptimizeMethod> = /*@__PURE__*/
+  enumDesc(file_homeostat_diffusion_v1_diffusion_service, 5);
+
+/**
  * Where the mean of a prior comes from.
  *
  * @generated from enum homeostat.diffusion.v1.MeanSource
@@ -1748,6 +2000,13 @@ export const MeanSource = {
    * @generated from enum value: MEAN_SOURCE_GIVEN = 3;
    */
   GIVEN: 3,
+
+  /**
+   * The forecast of the stream's next map.
+   *
+   * @generated from enum value: MEAN_SOURCE_FORECAST = 4;
+   */
+  FORECAST: 4,
 } as const;
 
 /**
@@ -1761,7 +2020,7 @@ export type MeanSource = (typeof MeanSource)[keyof typeof MeanSource] | UnknownE
  * Describes the enum homeostat.diffusion.v1.MeanSource.
  */
 export const MeanSourceSchema: GenEnum<MeanSource> = /*@__PURE__*/
-  enumDesc(file_homeostat_diffusion_v1_diffusion_service, 4);
+  enumDesc(file_homeostat_diffusion_v1_diffusion_service, 6);
 
 /**
  * Priors of energy maps, fitted to maps, and what follows from one: new maps sampled by diffusion, noisy ones denoised,
@@ -1772,7 +2031,8 @@ export const MeanSourceSchema: GenEnum<MeanSource> = /*@__PURE__*/
 export const DiffusionService: GenService<{
   /**
    * Draws maps from a prior. Same request, same bits, on any number of threads. INVALID_ARGUMENT: FIELD_INVALID,
-   * SHAPE_MISMATCH. NOT_FOUND PRIOR_NOT_FOUND. FAILED_PRECONDITION: GUIDANCE_UNBOUNDED, GUIDANCE_DEGENERATE.
+   * SHAPE_MISMATCH. NOT_FOUND PRIOR_NOT_FOUND. FAILED_PRECONDITION: GUIDANCE_UNBOUNDED, GUIDANCE_DEGENERATE,
+   * GAUSSIAN_NEEDED where EXACT_FLOW is asked of a mixture.
    * RESOURCE_EXHAUSTED: WORK_TOO_LARGE, WORKERS_BUSY.
    *
    * @generated from rpc homeostat.diffusion.v1.DiffusionService.Sample
@@ -1806,7 +2066,8 @@ export const DiffusionService: GenService<{
   },
   /**
    * Fills in the cells of a map that were not observed: their mean, and draws of the whole map. Refuses as Denoise;
-   * FAILED_PRECONDITION NOT_CONVERGED where the prior and the noise make the observations too hard to reconcile.
+   * FAILED_PRECONDITION: NOT_CONVERGED where the prior and the noise make the observations too hard to reconcile,
+   * GAUSSIAN_NEEDED where more than 1,024 cells are observed under a mixture.
    *
    * @generated from rpc homeostat.diffusion.v1.DiffusionService.Impute
    */
@@ -1826,8 +2087,8 @@ export const DiffusionService: GenService<{
     output: typeof ScoreResponseSchema;
   },
   /**
-   * Searches for a map of least energy by projected gradient descent: a local minimum, the same on every run. The last
-   * message is the map; those before tell how far the search is. Refuses as Denoise.
+   * Searches for a map of least energy, the same one on every run. The last message is the map; those before tell how
+   * far the search is. Refuses as Denoise.
    *
    * @generated from rpc homeostat.diffusion.v1.DiffusionService.Optimize
    */
@@ -1837,8 +2098,9 @@ export const DiffusionService: GenService<{
     output: typeof OptimizeResponseSchema;
   },
   /**
-   * Fits a prior to maps. INVALID_ARGUMENT: FIELD_INVALID, SHAPE_MISMATCH. FAILED_PRECONDITION TOO_FEW_MAPS.
-   * ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED. RESOURCE_EXHAUSTED: WORK_TOO_LARGE, WORKERS_BUSY. Publishes PriorFitted.
+   * Fits a prior to maps given, or to those held of a stream: the newest 5 priors of a stream are kept.
+   * INVALID_ARGUMENT: FIELD_INVALID, SHAPE_MISMATCH. FAILED_PRECONDITION: TOO_FEW_MAPS, NO_FORECAST. ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED.
+   * RESOURCE_EXHAUSTED: WORK_TOO_LARGE, WORKERS_BUSY. Publishes PriorFitted.
    *
    * @generated from rpc homeostat.diffusion.v1.DiffusionService.FitPrior
    */

@@ -6,8 +6,12 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { CoverageStanding, EnergyMap, PredictorKind, StreamConfig } from "./energy_service_pb.ts";
+import type { CoverageStanding, EnergyMap, PredictorKind, Regime, RegimeProbability, StreamConfig } from "./energy_service_pb.ts";
 import { file_homeostat_energy_v1_energy_service } from "./energy_service_pb.ts";
+import type { Model, ModelStage, ModelStageReason } from "./feedback_service_pb.ts";
+import { file_homeostat_energy_v1_feedback_service } from "./feedback_service_pb.ts";
+import type { ProofMode, ProofVerdict } from "./proof_service_pb.ts";
+import { file_homeostat_energy_v1_proof_service } from "./proof_service_pb.ts";
 import type { StreamRef } from "../../type/v1/stream_ref_pb.ts";
 import { file_homeostat_type_v1_stream_ref } from "../../type/v1/stream_ref_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -16,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file homeostat/energy/v1/energy_events.proto.
  */
 export const file_homeostat_energy_v1_energy_events: GenFile = /*@__PURE__*/
-  fileDesc("Cidob21lb3N0YXQvZW5lcmd5L3YxL2VuZXJneV9ldmVudHMucHJvdG8SE2hvbWVvc3RhdC5lbmVyZ3kudjEiVQoQRW5lcmd5TWFwVXBkYXRlZBIrCgNtYXAYASABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkVuZXJneU1hcBIUCgxlbmRfb2ZfaW5wdXQYAiABKAgitwEKEFN0cmVhbUNvbmZpZ3VyZWQSLAoGc3RyZWFtGAEgASgLMhwuaG9tZW9zdGF0LnR5cGUudjEuU3RyZWFtUmVmEjEKBmNvbmZpZxgCIAEoCzIhLmhvbWVvc3RhdC5lbmVyZ3kudjEuU3RyZWFtQ29uZmlnEg8KB3ZlcnNpb24YAyABKAQSMQoNY29uZmlndXJlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinQEKDkZvcmVjYXN0U2NvcmVkEiwKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZhIpCgVzdGFydBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoGc2NvcmVzGAMgAygLMiIuaG9tZW9zdGF0LmVuZXJneS52MS5Gb3JlY2FzdFNjb3JlIuQBCg1Gb3JlY2FzdFNjb3JlEhcKD2hvcml6b25fd2luZG93cxgBIAEoDRINCgV2cm1zZRgCIAEoARIaChJtZWFuX3NxdWFyZWRfZXJyb3IYAyABKAESEgoFc2tpbGwYBCABKAFIAIgBARI3CgpwcmVkaWN0b3JzGAUgAygLMiMuaG9tZW9zdGF0LmVuZXJneS52MS5QcmVkaWN0b3JTY29yZRI4Cgljb3ZlcmFnZXMYBiADKAsyJS5ob21lb3N0YXQuZW5lcmd5LnYxLkNvdmVyYWdlU3RhbmRpbmdCCAoGX3NraWxsInMKDlByZWRpY3RvclNjb3JlEjUKCXByZWRpY3RvchgBIAEoDjIiLmhvbWVvc3RhdC5lbmVyZ3kudjEuUHJlZGljdG9yS2luZBIaChJtZWFuX3NxdWFyZWRfZXJyb3IYAiABKAESDgoGd2VpZ2h0GAMgASgBYgZwcm90bzM", [file_google_protobuf_timestamp, file_homeostat_energy_v1_energy_service, file_homeostat_type_v1_stream_ref]);
+  fileDesc("Cidob21lb3N0YXQvZW5lcmd5L3YxL2VuZXJneV9ldmVudHMucHJvdG8SE2hvbWVvc3RhdC5lbmVyZ3kudjEiVQoQRW5lcmd5TWFwVXBkYXRlZBIrCgNtYXAYASABKAsyHi5ob21lb3N0YXQuZW5lcmd5LnYxLkVuZXJneU1hcBIUCgxlbmRfb2ZfaW5wdXQYAiABKAgitwEKEFN0cmVhbUNvbmZpZ3VyZWQSLAoGc3RyZWFtGAEgASgLMhwuaG9tZW9zdGF0LnR5cGUudjEuU3RyZWFtUmVmEjEKBmNvbmZpZxgCIAEoCzIhLmhvbWVvc3RhdC5lbmVyZ3kudjEuU3RyZWFtQ29uZmlnEg8KB3ZlcnNpb24YAyABKAQSMQoNY29uZmlndXJlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinQEKDkZvcmVjYXN0U2NvcmVkEiwKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZhIpCgVzdGFydBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoGc2NvcmVzGAMgAygLMiIuaG9tZW9zdGF0LmVuZXJneS52MS5Gb3JlY2FzdFNjb3JlIuQBCg1Gb3JlY2FzdFNjb3JlEhcKD2hvcml6b25fd2luZG93cxgBIAEoDRINCgV2cm1zZRgCIAEoARIaChJtZWFuX3NxdWFyZWRfZXJyb3IYAyABKAESEgoFc2tpbGwYBCABKAFIAIgBARI3CgpwcmVkaWN0b3JzGAUgAygLMiMuaG9tZW9zdGF0LmVuZXJneS52MS5QcmVkaWN0b3JTY29yZRI4Cgljb3ZlcmFnZXMYBiADKAsyJS5ob21lb3N0YXQuZW5lcmd5LnYxLkNvdmVyYWdlU3RhbmRpbmdCCAoGX3NraWxsInMKDlByZWRpY3RvclNjb3JlEjUKCXByZWRpY3RvchgBIAEoDjIiLmhvbWVvc3RhdC5lbmVyZ3kudjEuUHJlZGljdG9yS2luZBIaChJtZWFuX3NxdWFyZWRfZXJyb3IYAiABKAESDgoGd2VpZ2h0GAMgASgBIqICCg1SZWdpbWVDaGFuZ2VkEiwKBnN0cmVhbRgBIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZhIpCgVzdGFydBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoEZnJvbRgDIAEoDjIbLmhvbWVvc3RhdC5lbmVyZ3kudjEuUmVnaW1lEicKAnRvGAQgASgOMhsuaG9tZW9zdGF0LmVuZXJneS52MS5SZWdpbWUSOQoJcG9zdGVyaW9yGAUgAygLMiYuaG9tZW9zdGF0LmVuZXJneS52MS5SZWdpbWVQcm9iYWJpbGl0eRIpCgVvbnNldBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwIKC1Byb29mSXNzdWVkEhAKCHByb29mX2lkGAEgASgJEiwKBnN0cmVhbRgCIAEoCzIcLmhvbWVvc3RhdC50eXBlLnYxLlN0cmVhbVJlZhIsCgRtb2RlGAMgASgOMh4uaG9tZW9zdGF0LmVuZXJneS52MS5Qcm9vZk1vZGUSMgoHdmVyZGljdBgEIAEoDjIhLmhvbWVvc3RhdC5lbmVyZ3kudjEuUHJvb2ZWZXJkaWN0EhMKC3F1YWxpdHlfcHBiGAUgASgNEhoKEm9ic2VydmF0aW9uX2RpZ2VzdBgGIAEoDBItCglpc3N1ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIswBChFNb2RlbFN0YWdlQ2hhbmdlZBIpCgVtb2RlbBgBIAEoCzIaLmhvbWVvc3RhdC5lbmVyZ3kudjEuTW9kZWwSLQoEZnJvbRgCIAEoDjIfLmhvbWVvc3RhdC5lbmVyZ3kudjEuTW9kZWxTdGFnZRI1CgZyZWFzb24YAyABKA4yJS5ob21lb3N0YXQuZW5lcmd5LnYxLk1vZGVsU3RhZ2VSZWFzb24SJgoCYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp, file_homeostat_energy_v1_energy_service, file_homeostat_energy_v1_feedback_service, file_homeostat_energy_v1_proof_service, file_homeostat_type_v1_stream_ref]);
 
 /**
  * A window became a map. Recorded.
@@ -213,4 +217,165 @@ export type PredictorScore = Message<"homeostat.energy.v1.PredictorScore"> & {
  */
 export const PredictorScoreSchema: GenMessage<PredictorScore> = /*@__PURE__*/
   messageDesc(file_homeostat_energy_v1_energy_events, 4);
+
+/**
+ * A stream is in another regime. Recorded.
+ *
+ * @generated from message homeostat.energy.v1.RegimeChanged
+ */
+export type RegimeChanged = Message<"homeostat.energy.v1.RegimeChanged"> & {
+  /**
+   * The stream.
+   *
+   * @generated from field: homeostat.type.v1.StreamRef stream = 1;
+   */
+  stream?: StreamRef | undefined;
+
+  /**
+   * First instant of the window it was seen in.
+   *
+   * @generated from field: google.protobuf.Timestamp start = 2;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * The regime before.
+   *
+   * @generated from field: homeostat.energy.v1.Regime from = 3;
+   */
+  from: Regime;
+
+  /**
+   * The regime now.
+   *
+   * @generated from field: homeostat.energy.v1.Regime to = 4;
+   */
+  to: Regime;
+
+  /**
+   * All five regimes, in the order of Regime.
+   *
+   * @generated from field: repeated homeostat.energy.v1.RegimeProbability posterior = 5;
+   */
+  posterior: RegimeProbability[];
+
+  /**
+   * Window the change was traced back to; unset without a change point.
+   *
+   * @generated from field: google.protobuf.Timestamp onset = 6;
+   */
+  onset?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.RegimeChanged.
+ * Use `create(RegimeChangedSchema)` to create a new message.
+ */
+export const RegimeChangedSchema: GenMessage<RegimeChanged> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_events, 5);
+
+/**
+ * A proof was issued. Recorded.
+ *
+ * @generated from message homeostat.energy.v1.ProofIssued
+ */
+export type ProofIssued = Message<"homeostat.energy.v1.ProofIssued"> & {
+  /**
+   * The proof.
+   *
+   * @generated from field: string proof_id = 1;
+   */
+  proofId: string;
+
+  /**
+   * What it is about; unset without a stream.
+   *
+   * @generated from field: homeostat.type.v1.StreamRef stream = 2;
+   */
+  stream?: StreamRef | undefined;
+
+  /**
+   * What was proven.
+   *
+   * @generated from field: homeostat.energy.v1.ProofMode mode = 3;
+   */
+  mode: ProofMode;
+
+  /**
+   * How it ended.
+   *
+   * @generated from field: homeostat.energy.v1.ProofVerdict verdict = 4;
+   */
+  verdict: ProofVerdict;
+
+  /**
+   * Quality, parts per billion.
+   *
+   * @generated from field: uint32 quality_ppb = 5;
+   */
+  qualityPpb: number;
+
+  /**
+   * SHA-256 of the grid observed, as in ComputeStateResponse.
+   *
+   * @generated from field: bytes observation_digest = 6;
+   */
+  observationDigest: Uint8Array;
+
+  /**
+   * When it was issued.
+   *
+   * @generated from field: google.protobuf.Timestamp issued_at = 7;
+   */
+  issuedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.ProofIssued.
+ * Use `create(ProofIssuedSchema)` to create a new message.
+ */
+export const ProofIssuedSchema: GenMessage<ProofIssued> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_events, 6);
+
+/**
+ * A model of a stream went to another stage. Recorded.
+ *
+ * @generated from message homeostat.energy.v1.ModelStageChanged
+ */
+export type ModelStageChanged = Message<"homeostat.energy.v1.ModelStageChanged"> & {
+  /**
+   * The model as it is now.
+   *
+   * @generated from field: homeostat.energy.v1.Model model = 1;
+   */
+  model?: Model | undefined;
+
+  /**
+   * The stage before; unset for a new model.
+   *
+   * @generated from field: homeostat.energy.v1.ModelStage from = 2;
+   */
+  from: ModelStage;
+
+  /**
+   * Why.
+   *
+   * @generated from field: homeostat.energy.v1.ModelStageReason reason = 3;
+   */
+  reason: ModelStageReason;
+
+  /**
+   * When, by the stream's time.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 4;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message homeostat.energy.v1.ModelStageChanged.
+ * Use `create(ModelStageChangedSchema)` to create a new message.
+ */
+export const ModelStageChangedSchema: GenMessage<ModelStageChanged> = /*@__PURE__*/
+  messageDesc(file_homeostat_energy_v1_energy_events, 7);
 

@@ -10,7 +10,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homeostat/energy/v1/error_reason.proto.
  */
 export const file_homeostat_energy_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("CiZob21lb3N0YXQvZW5lcmd5L3YxL2Vycm9yX3JlYXNvbi5wcm90bxITaG9tZW9zdGF0LmVuZXJneS52MSr5AgoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASHgoaRVJST1JfUkVBU09OX0ZJRUxEX0lOVkFMSUQQARIfChtFUlJPUl9SRUFTT05fU0hBUEVfTUlTTUFUQ0gQAhIgChxFUlJPUl9SRUFTT05fTkVHQVRJVkVfRU5FUkdZEAMSHwobRVJST1JfUkVBU09OX1dPUktfVE9PX0xBUkdFEAQSIQodRVJST1JfUkVBU09OX1NUUkVBTV9OT1RfRk9VTkQQBRIeChpFUlJPUl9SRUFTT05fTUFQX05PVF9GT1VORBAGEh8KG0VSUk9SX1JFQVNPTl9OT0RFX05PVF9GT1VORBAHEiAKHEVSUk9SX1JFQVNPTl9OT1RfU1RBVElTVElDQUwQCBIhCh1FUlJPUl9SRUFTT05fVkVSU0lPTl9DT05GTElDVBAJEh8KG0VSUk9SX1JFQVNPTl9SRVNVTUVfVE9PX09MRBAKYgZwcm90bzM");
+  fileDesc("CiZob21lb3N0YXQvZW5lcmd5L3YxL2Vycm9yX3JlYXNvbi5wcm90bxITaG9tZW9zdGF0LmVuZXJneS52MSq2BQoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASHgoaRVJST1JfUkVBU09OX0ZJRUxEX0lOVkFMSUQQARIfChtFUlJPUl9SRUFTT05fU0hBUEVfTUlTTUFUQ0gQAhIgChxFUlJPUl9SRUFTT05fTkVHQVRJVkVfRU5FUkdZEAMSHwobRVJST1JfUkVBU09OX1dPUktfVE9PX0xBUkdFEAQSIQodRVJST1JfUkVBU09OX1NUUkVBTV9OT1RfRk9VTkQQBRIeChpFUlJPUl9SRUFTT05fTUFQX05PVF9GT1VORBAGEh8KG0VSUk9SX1JFQVNPTl9OT0RFX05PVF9GT1VORBAHEiAKHEVSUk9SX1JFQVNPTl9OT1RfU1RBVElTVElDQUwQCBIhCh1FUlJPUl9SRUFTT05fVkVSU0lPTl9DT05GTElDVBAJEh8KG0VSUk9SX1JFQVNPTl9SRVNVTUVfVE9PX09MRBAKEiAKHEVSUk9SX1JFQVNPTl9QUk9PRl9OT1RfRk9VTkQQCxIjCh9FUlJPUl9SRUFTT05fRk9SRUNBU1RfTk9UX0ZPVU5EEAwSIAocRVJST1JfUkVBU09OX01PREVMX05PVF9GT1VORBANEiUKIUVSUk9SX1JFQVNPTl9PQlNFUlZBVElPTl9SRVBMQVlFRBAOEh0KGUVSUk9SX1JFQVNPTl9OT05DRV9SRVVTRUQQDxIhCh1FUlJPUl9SRUFTT05fTEVER0VSX1JFQURfT05MWRAQEhwKGEVSUk9SX1JFQVNPTl9XUk9OR19TVEFHRRAREiIKHkVSUk9SX1JFQVNPTl9FVklERU5DRV9UT09fV0VBSxASEicKI0VSUk9SX1JFQVNPTl9JREVNUE9URU5DWV9LRVlfUkVVU0VEEBNiBnByb3RvMw");
 
 /**
  * Reasons in `google.rpc.ErrorInfo` of domain `homeostat.energy`.
@@ -94,6 +94,69 @@ export const ErrorReason = {
    * @generated from enum value: ERROR_REASON_RESUME_TOO_OLD = 10;
    */
   RESUME_TOO_OLD: 10,
+
+  /**
+   * NOT_FOUND. No such proof. Metadata: proof_id.
+   *
+   * @generated from enum value: ERROR_REASON_PROOF_NOT_FOUND = 11;
+   */
+  PROOF_NOT_FOUND: 11,
+
+  /**
+   * NOT_FOUND. No such forecast, or it is no longer kept. Metadata: forecast_id.
+   *
+   * @generated from enum value: ERROR_REASON_FORECAST_NOT_FOUND = 12;
+   */
+  FORECAST_NOT_FOUND: 12,
+
+  /**
+   * NOT_FOUND. No such model. Metadata: model_id.
+   *
+   * @generated from enum value: ERROR_REASON_MODEL_NOT_FOUND = 13;
+   */
+  MODEL_NOT_FOUND: 13,
+
+  /**
+   * ALREADY_EXISTS. The observation was verified for this stream before. Metadata: proof_id.
+   *
+   * @generated from enum value: ERROR_REASON_OBSERVATION_REPLAYED = 14;
+   */
+  OBSERVATION_REPLAYED: 14,
+
+  /**
+   * ALREADY_EXISTS. The caller has used this nonce before. Metadata: proof_id.
+   *
+   * @generated from enum value: ERROR_REASON_NONCE_REUSED = 15;
+   */
+  NONCE_REUSED: 15,
+
+  /**
+   * UNAVAILABLE. The ledger takes no entries. Metadata: reason.
+   *
+   * @generated from enum value: ERROR_REASON_LEDGER_READ_ONLY = 16;
+   */
+  LEDGER_READ_ONLY: 16,
+
+  /**
+   * FAILED_PRECONDITION. The model is at another stage than this needs. Metadata: stage, needs.
+   *
+   * @generated from enum value: ERROR_REASON_WRONG_STAGE = 17;
+   */
+  WRONG_STAGE: 17,
+
+  /**
+   * FAILED_PRECONDITION. The evidence does not suffice to promote the model. Metadata: paired, needs, p_value.
+   *
+   * @generated from enum value: ERROR_REASON_EVIDENCE_TOO_WEAK = 18;
+   */
+  EVIDENCE_TOO_WEAK: 18,
+
+  /**
+   * ALREADY_EXISTS. The key named another command before.
+   *
+   * @generated from enum value: ERROR_REASON_IDEMPOTENCY_KEY_REUSED = 19;
+   */
+  IDEMPOTENCY_KEY_REUSED: 19,
 } as const;
 
 /**
