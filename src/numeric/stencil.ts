@@ -1,8 +1,7 @@
 /**
- * Slopes of a grid by finite differences. Grids are row-major Float64Arrays of rows x cols cells at distance
- * `spacing`; results are in value per distance. Both outputs are written for whole rows, so a grid can be taken in
- * bands of rows. Second order (SOBEL, CENTRAL2) or fourth order (CENTRAL4) for smooth fields away from an edge that
- * does not continue them. Values must be finite. O(cells); `out` may not alias the input.
+ * The words of finite differences on row-major grids: schemes, boundaries, and which cell stands in for one beyond the
+ * edge. The differences themselves are compiled (kernels/grid-plan.ts). Second order (SOBEL, CENTRAL2) or fourth order
+ * (CENTRAL4) for smooth fields away from an edge that does not continue them.
  */
 
 /** SOBEL: 3x3 over 8 spacings; CENTRAL2: (u[+1] - u[-1]) / 2h; CENTRAL4: (-u[+2] + 8u[+1] - 8u[-1] + u[-2]) / 12h. */
@@ -14,19 +13,6 @@ export type GradientScheme = 'SOBEL' | 'CENTRAL2' | 'CENTRAL4';
  */
 export type BoundaryRule = 'PERIODIC' | 'NEUMANN' | 'DIRICHLET';
 
-/** A grid and how its slope is taken. */
-export interface GradientPlan {
-  readonly rows: number;
-  readonly cols: number;
-  readonly scheme: GradientScheme;
-  readonly boundary: BoundaryRule;
-  /** Distance between neighboring cells, over 0. */
-  readonly spacing: number;
-}
-
-/** Ghost cells on each side of a padded row; the widest scheme reaches two cells. */
-const REACH = 2;
-
 /** Index of the cell that stands at `index` (-2..length+1), or -1 for a zero. */
 export function ghostIndex(index: number, length: number, boundary: BoundaryRule): number {
   if (index >= 0 && index < length) return index;
@@ -35,105 +21,4 @@ export function ghostIndex(index: number, length: number, boundary: BoundaryRule
   const period = 2 * length;
   const folded = ((index % period) + period) % period;
   return folded < length ? folded : period - 1 - folded;
-}
-
-/** Slopes of rows `fromRow..toRow`: `outRow` along the rows' direction (down), `outCol` along the columns' (right). */
-export function gradient(
-  values: Float64Array,
-  plan: GradientPlan,
-  fromRow: number,
-  toRow: number,
-  outRow: Float64Array,
-  outCol: Float64Array,
-): void {
-  const { cols } = plan;
-  const across = new Float64Array(cols + 2 * REACH);
-  const down = new Float64Array(cols + 2 * REACH);
-  const blank = new Float64Array(cols);
-  const row = (index: number): Float64Array => {
-    const at = ghostIndex(index, plan.rows, plan.boundary);
-    return at < 0 ? blank : values.subarray(at * cols, (at + 1) * cols);
-  };
-  const sobel = plan.scheme === 'SOBEL';
-  const combine = plan.scheme === 'CENTRAL4' ? slopeFourth : slopeSecond;
-  for (let i = fromRow; i < toRow; i++) {
-    const own = row(i);
-    if (sobel && plan.rows > 1) smoothRows(row(i - 1), own, row(i + 1), across);
-    else across.set(own, REACH);
-    padRow(across, plan);
-    combine(across, plan, outCol.subarray(i * cols, (i + 1) * cols));
-
-    if (plan.rows === 1) {
-      outRow.fill(0, i * cols, (i + 1) * cols);
-      continue;
-    }
-    if (plan.scheme === 'CENTRAL4') {
-      differenceFourth(row(i - 2), row(i - 1), row(i + 1), row(i + 2), plan, down);
-    } else differenceSecond(row(i - 1), row(i + 1), plan, down);
-    const target = outRow.subarray(i * cols, (i + 1) * cols);
-    if (sobel && cols > 1) {
-      padRow(down, plan);
-      smoothCols(down, target);
-    } else target.set(down.subarray(REACH, REACH + cols));
-  }
-}
-
-/** (a + 2b + c) / 4 cell by cell into a padded row. */
-function smoothRows(above: Float64Array, own: Float64Array, below: Float64Array, out: Float64Array): void {
-  for (let j = 0; j < own.length; j++) out[j + REACH] = 0.25 * above[j]! + 0.5 * own[j]! + 0.25 * below[j]!;
-}
-
-/** (left + 2 own + right) / 4 of a padded row. */
-function smoothCols(padded: Float64Array, out: Float64Array): void {
-  for (let j = 0; j < out.length; j++) {
-    out[j] = 0.25 * padded[j + REACH - 1]! + 0.5 * padded[j + REACH]! + 0.25 * padded[j + REACH + 1]!;
-  }
-}
-
-/** Fills the ghost cells of a padded row. */
-function padRow(padded: Float64Array, plan: GradientPlan): void {
-  for (let ghost = 1; ghost <= REACH; ghost++) {
-    const left = ghostIndex(-ghost, plan.cols, plan.boundary);
-    const right = ghostIndex(plan.cols - 1 + ghost, plan.cols, plan.boundary);
-    padded[REACH - ghost] = left < 0 ? 0 : padded[REACH + left]!;
-    padded[REACH + plan.cols - 1 + ghost] = right < 0 ? 0 : padded[REACH + right]!;
-  }
-}
-
-function slopeSecond(padded: Float64Array, plan: GradientPlan, out: Float64Array): void {
-  const scale = plan.cols === 1 ? 0 : 1 / (2 * plan.spacing);
-  for (let j = 0; j < out.length; j++) out[j] = (padded[j + REACH + 1]! - padded[j + REACH - 1]!) * scale;
-}
-
-function slopeFourth(padded: Float64Array, plan: GradientPlan, out: Float64Array): void {
-  const scale = plan.cols === 1 ? 0 : 1 / (12 * plan.spacing);
-  for (let j = 0; j < out.length; j++) {
-    const near = padded[j + REACH + 1]! - padded[j + REACH - 1]!;
-    const far = padded[j + REACH + 2]! - padded[j + REACH - 2]!;
-    out[j] = (8 * near - far) * scale;
-  }
-}
-
-function differenceSecond(
-  above: Float64Array,
-  below: Float64Array,
-  plan: GradientPlan,
-  out: Float64Array,
-): void {
-  const scale = 1 / (2 * plan.spacing);
-  for (let j = 0; j < above.length; j++) out[j + REACH] = (below[j]! - above[j]!) * scale;
-}
-
-function differenceFourth(
-  above2: Float64Array,
-  above: Float64Array,
-  below: Float64Array,
-  below2: Float64Array,
-  plan: GradientPlan,
-  out: Float64Array,
-): void {
-  const scale = 1 / (12 * plan.spacing);
-  for (let j = 0; j < above.length; j++) {
-    out[j + REACH] = (8 * (below[j]! - above[j]!) - (below2[j]! - above2[j]!)) * scale;
-  }
 }

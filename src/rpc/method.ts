@@ -2,7 +2,8 @@
  * One method as the edge serves it: its names, how its calls are treated, how bytes become a checked request and a reply
  * becomes bytes, and its counters. Made once per method when services are bound.
  */
-import { create, type DescMethod, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMethod, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { encodeMessage } from '../encode.ts';
 import { fieldError } from '../errors.ts';
 import { type CallCounts, newCallCounts } from './call-counts.ts';
 import { type LatencyHistory, newLatencyHistory } from './concurrency-limit.ts';
@@ -84,7 +85,9 @@ export function contractCodec(desc: DescMethod, sendBytesMax: number, unchecked 
   return {
     decode(bytes) {
       try {
-        return fromBinary(input, bytes, READ_OPTIONS);
+        // Bytes fields are views of these, and a Buffer's `slice` does not copy, as that of plain bytes does.
+        const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        return fromBinary(input, plain, READ_OPTIONS);
       } catch (cause) {
         throw edgeError('MALFORMED', { type: input.typeName }, { cause });
       }
@@ -94,7 +97,7 @@ export function contractCodec(desc: DescMethod, sendBytesMax: number, unchecked 
       if (violations && violations.length > 0) throw fieldError(domain, violations);
     },
     write(reply) {
-      const bytes = toBinary(output, create(output, reply as MessageInitShape<typeof output>));
+      const bytes = encodeMessage(output, create(output, reply as MessageInitShape<typeof output>));
       if (bytes.length > sendBytesMax)
         throw edgeError(
           'REPLY_TOO_LARGE',

@@ -1,7 +1,14 @@
 /** Sums, entropy, log-sum-exp, stencils and block sums: closed forms, symmetries, refinement, references. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { blockSum, coarserShape } from '../../src/numeric/block-sum.ts';
+import { addHistogram, histogramEntropy } from '../../src/numeric/entropy.ts';
+import { coarserShape } from '../../src/numeric/kernels/grid-plan.ts';
+import { type BoundaryRule, type GradientScheme, ghostIndex } from '../../src/numeric/stencil.ts';
+import { createRandom } from '../../src/random.ts';
+import { blockSum } from './support/plain-block-sum.ts';
+import { addEntropy, ENTROPY } from './support/plain-entropy.ts';
+import { gradient } from './support/plain-gradient.ts';
+import { logSumExp } from './support/plain-log-sum-exp.ts';
 import {
   addMoments,
   addSquaredDeviations,
@@ -10,12 +17,7 @@ import {
   createMoments,
   MOMENTS,
   pairValue,
-} from '../../src/numeric/compensated-sum.ts';
-import { addEntropy, addHistogram, ENTROPY, histogramEntropy } from '../../src/numeric/entropy.ts';
-import { logSumExp } from '../../src/numeric/log-sum-exp.ts';
-import type { BoundaryRule, GradientScheme } from '../../src/numeric/stencil.ts';
-import { ghostIndex, gradient } from '../../src/numeric/stencil.ts';
-import { createRandom } from '../../src/random.ts';
+} from './support/plain-sums.ts';
 
 const finite = fc.double({ min: -1e6, max: 1e6, noNaN: true });
 

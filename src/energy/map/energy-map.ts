@@ -7,12 +7,13 @@
 import type { Steps } from '../../numeric/slices.ts';
 import type { BoundaryRule } from '../../numeric/stencil.ts';
 import { digestSteps } from './digest.ts';
-import { createExplanationBuilder, type Explanation } from './explanation.ts';
+import { createExplanationBuilder, type Explanation, scoreOf } from './explanation.ts';
 import { createJudgement, type Judgement, METRICS_MAX } from './judgement.ts';
 import { arrange, type DeclaredCell, type Layout } from './layout.ts';
 import { energyMetrics, joulesOf, type MeterReadings } from './physical.ts';
 import { chooseMetrics, fillSample, type MetricChoice, samplePlaces } from './sample.ts';
 import { type MapState, stateSteps } from './state.ts';
+import { createStatePlans } from './state-plan.ts';
 import {
   createStatisticalPlan,
   NodeModel,
@@ -52,7 +53,7 @@ export interface MappedWindow {
   readonly digest: Uint8Array;
   /** Mean surprise of the observed nodes, nats; undefined for physical maps and where nothing is observed. */
   readonly surprise: number | undefined;
-  /** s / (1 + s), s the greatest surprise of a node: in [0, 1), rising with it. */
+  /** e / (1 + e), e the greatest evidence of a node that its window is like none before: in [0, 1), rising with it. */
   readonly score: number | undefined;
   readonly explanation: Explanation | undefined;
 }
@@ -97,6 +98,8 @@ export class StreamMapper {
   readonly #members = new Map<string, Member>();
   readonly #plan: StatisticalPlan = createStatisticalPlan();
   readonly #judgement: Judgement = createJudgement();
+  /** Of the present layout's shape. */
+  readonly #statePlans = createStatePlans(1);
   readonly #sample = new Float64Array(METRICS_MAX);
 
   constructor(settings: MapSettings) {
@@ -178,7 +181,7 @@ export class StreamMapper {
         : yield* this.#judge(window, nodes, observedNodes);
     const { cells, observed } = this.#paint(this.#layout, observedNodes);
     const { rows, cols } = this.#layout;
-    const { state } = yield* stateSteps(
+    const state = yield* stateSteps(
       {
         rows,
         cols,
@@ -189,6 +192,7 @@ export class StreamMapper {
         boundary: this.#settings.boundary,
       },
       { temperature: 1, scheme: 'SOBEL', bins: 64, edges: undefined },
+      this.#statePlans,
     );
     return {
       startMs: window.startMs,
@@ -254,18 +258,18 @@ export class StreamMapper {
       const forgetting = this.#forgetting(member, window);
       member.learnedMs = window.endMs;
       if (member.model.judge(sample, forgetting, this.#judgement)) {
-        const { energy, surprise } = this.#judgement;
+        const { energy, surprise, evidence } = this.#judgement;
         member.filler = held(energy);
         observed.add(node.name);
         explanation.add(node.name, this.#judgement);
         sum += surprise;
-        greatest = Math.max(greatest, surprise);
+        greatest = Math.max(greatest, evidence);
       }
       yield;
     }
     return {
       surprise: observed.size > 0 ? sum / observed.size : undefined,
-      score: observed.size > 0 ? greatest / (1 + greatest) : undefined,
+      score: observed.size > 0 ? scoreOf(greatest) : undefined,
       explanation: explanation.build(this.#metricNames),
     };
   }

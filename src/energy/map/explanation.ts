@@ -12,6 +12,8 @@ export interface Explanation {
   readonly nodes: readonly string[];
   /** -ln Pr(chi-square >= 2E) of each node. */
   readonly surprise: Float64Array;
+  /** How little of what each node has shown before explains its window, nats; undefined in older ones. */
+  readonly evidence?: Float64Array;
   /** Entries of node i: `offsets[i]` to `offsets[i + 1]`. */
   readonly offsets: Uint32Array;
   readonly metric: Uint8Array;
@@ -33,6 +35,8 @@ export interface ExplainedNode {
   readonly node: string;
   readonly energy: number;
   readonly surprise: number;
+  /** e / (1 + e), e the node's evidence: the greatest of a map is the map's score. */
+  readonly score: number;
   /** Greatest |z| first. */
   readonly metrics: readonly ExplainedMetric[];
 }
@@ -47,6 +51,7 @@ export interface ExplanationBuilder {
 export function createExplanationBuilder(nodesMax: number, metricsMax: number): ExplanationBuilder {
   const nodes: string[] = [];
   const surprise = new Float64Array(nodesMax);
+  const evidence = new Float64Array(nodesMax);
   const offsets = new Uint32Array(nodesMax + 1);
   const size = nodesMax * metricsMax;
   const metric = new Uint8Array(size);
@@ -60,6 +65,7 @@ export function createExplanationBuilder(nodesMax: number, metricsMax: number): 
   return {
     add(node, judgement) {
       surprise[nodes.length] = judgement.surprise;
+      evidence[nodes.length] = judgement.evidence;
       nodes.push(node);
       metric.set(judgement.metrics.subarray(0, judgement.count), used);
       for (const name of ['value', 'expected', 'z', 'contribution'] as const)
@@ -72,6 +78,7 @@ export function createExplanationBuilder(nodesMax: number, metricsMax: number): 
         metricNames,
         nodes,
         surprise: surprise.slice(0, nodes.length),
+        evidence: evidence.slice(0, nodes.length),
         offsets: offsets.slice(0, nodes.length + 1),
         metric: metric.slice(0, used),
         value: columns.value.slice(0, used),
@@ -113,10 +120,21 @@ function explainAt(explanation: Explanation, at: number, top: number): Explained
     });
   }
   metrics.sort((a, b) => Math.abs(b.z) - Math.abs(a.z) || b.contribution - a.contribution);
+  const surprise = explanation.surprise[at]!;
   return {
     node: explanation.nodes[at]!,
     energy,
-    surprise: explanation.surprise[at]!,
+    surprise,
+    score: scoreOf(explanation.evidence?.[at] ?? surprise),
     metrics: metrics.slice(0, top),
   };
+}
+
+/** Beyond it e / (1 + e) is 1 in a double. */
+const EVIDENCE_MAX = 1e15;
+
+/** e / (1 + e), e the evidence in nats: in [0, 1) and rising with it, 1/2 at 1 nat. */
+export function scoreOf(evidence: number): number {
+  const bounded = Math.min(EVIDENCE_MAX, evidence);
+  return bounded / (1 + bounded);
 }

@@ -14,6 +14,8 @@ export interface Judgement {
   energy: number;
   /** -ln Pr(chi-square >= 2E) over the metrics present, at least 0. */
   surprise: number;
+  /** How little of what the node has shown before explains the window, nats, at least 0: what scores are made of. */
+  evidence: number;
   readonly metrics: Int32Array;
   readonly value: Float64Array;
   readonly expected: Float64Array;
@@ -26,6 +28,7 @@ export function createJudgement(): Judgement {
     count: 0,
     energy: 0,
     surprise: 0,
+    evidence: 0,
     metrics: new Int32Array(METRICS_MAX),
     value: new Float64Array(METRICS_MAX),
     expected: new Float64Array(METRICS_MAX),

@@ -96,8 +96,7 @@ function readGrid(grid: Grid, path: string, violations: FieldViolation[]): Float
     });
     return undefined;
   }
-  // A copy: the bytes of a message need not be aligned.
-  const cells = isRaw ? new Float32Array(rawValues.slice().buffer) : new Float32Array(values);
+  const cells = isRaw ? floatsOf(rawValues) : new Float32Array(values);
   for (let at = 0; at < count; at++) {
     if (Number.isFinite(cells[at]!)) continue;
     const field = isRaw ? 'raw_values' : `values[${at}]`;
@@ -106,6 +105,11 @@ function readGrid(grid: Grid, path: string, violations: FieldViolation[]): Float
     return undefined;
   }
   return cells;
+}
+
+/** Little-endian floats as they travel, copied: the bytes of a message need not be aligned, nor a buffer of their own. */
+export function floatsOf(bytes: Uint8Array): Float32Array<ArrayBuffer> {
+  return new Float32Array(new Uint8Array(bytes).buffer);
 }
 
 /** One byte a cell from one bit a cell; undefined when every cell is observed. */

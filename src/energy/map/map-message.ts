@@ -7,20 +7,26 @@ import {
   EntropyUnit,
   MapMode,
   type NodeExplanationSchema,
-  Regime,
   type StateSchema,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { type Grid, GridSchema, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
-import { blockSum, coarserShape } from '../../numeric/block-sum.ts';
+import type { RegimeJudgement } from '../regime/regime.ts';
+import { posteriorToProto, regimeToProto } from '../regime/regime-message.ts';
 import type { MappedWindow, Mode } from './energy-map.ts';
 import type { ExplainedNode } from './explanation.ts';
-import { bitsFromMask, type GridEncoding, maskFromBits } from './map-input.ts';
+import type { Levels } from './levels.ts';
+import { bitsFromMask, floatsOf, type GridEncoding, maskFromBits } from './map-input.ts';
 import type { MapState } from './state.ts';
 
 /** Names a stream. */
 export interface StreamName {
   readonly domain: string;
   readonly cluster: string;
+}
+
+/** A map with the regime judged of it. */
+export interface JudgedWindow extends MappedWindow {
+  readonly regime: RegimeJudgement;
 }
 
 /** One string per stream. */
@@ -50,7 +56,7 @@ export function gridToProto(
 
 /** Cells of a grid the server wrote itself. */
 export function gridCells(grid: Grid): Float32Array {
-  if (grid.rawValues.length > 0) return new Float32Array(grid.rawValues.slice().buffer);
+  if (grid.rawValues.length > 0) return floatsOf(grid.rawValues);
   return new Float32Array(grid.values);
 }
 
@@ -89,7 +95,7 @@ export function stateToProto(
 }
 
 /** A map at level 0, nodes included, its grid in `encoding`. */
-export function mapToProto(stream: StreamName, map: MappedWindow, encoding: GridEncoding): EnergyMap {
+export function mapToProto(stream: StreamName, map: JudgedWindow, encoding: GridEncoding): EnergyMap {
   const { layout } = map;
   return create(EnergyMapSchema, {
     stream: { ...stream },
@@ -101,7 +107,8 @@ export function mapToProto(stream: StreamName, map: MappedWindow, encoding: Grid
     mode: MODES[map.mode],
     unit: map.mode === 'PHYSICAL' ? 'J' : '1',
     state: stateToProto(map.state, EntropyUnit.NATS, NegativePolicy.SIGNED),
-    regime: Regime.WARMING_UP,
+    regime: regimeToProto(map.regime.label),
+    posterior: posteriorToProto(map.regime.posterior),
     layoutVersion: layout.version,
     digest: map.digest,
     ...(map.surprise !== undefined && { surprise: map.surprise }),
@@ -111,20 +118,14 @@ export function mapToProto(stream: StreamName, map: MappedWindow, encoding: Grid
 }
 
 /** The map at a coarser level, or itself at level 0: block sums of its observed cells, nodes left out. */
-export function coarsened(map: EnergyMap, level: number): EnergyMap {
+export function coarsened(map: EnergyMap, level: number, levels: Levels): EnergyMap {
   if (level === 0 || map.grid === undefined) return map;
-  let { rows, cols } = map.grid;
-  let cells = new Float64Array(gridCells(map.grid));
-  let observed = maskFromBits(map.observed, rows * cols);
-  for (let step = 0; step < level && rows * cols > 1; step++) {
-    const shape = coarserShape(rows, cols);
-    const sums = new Float64Array(shape.rows * shape.cols);
-    const mask = new Uint8Array(sums.length);
-    blockSum(cells, observed, rows, cols, sums, mask);
-    [cells, observed, rows, cols] = [sums, mask, shape.rows, shape.cols];
-  }
-  const grid = gridToProto(cells, rows, cols, map.grid.rawValues.length > 0 ? 'RAW' : 'VALUES');
-  return create(EnergyMapSchema, { ...map, grid, observed: bitsFromMask(observed), nodes: [], level });
+  const { rows, cols } = map.grid;
+  const observed = maskFromBits(map.observed, rows * cols);
+  const coarse = levels.coarser({ rows, cols, cells: gridCells(map.grid), observed }, level);
+  const encoding = map.grid.rawValues.length > 0 ? 'RAW' : 'VALUES';
+  const grid = gridToProto(coarse.cells, coarse.rows, coarse.cols, encoding);
+  return create(EnergyMapSchema, { ...map, grid, observed: bitsFromMask(coarse.observed), nodes: [], level });
 }
 
 export function explainedToProto(node: ExplainedNode): MessageInitShape<typeof NodeExplanationSchema> {

@@ -24,7 +24,8 @@ import { digestSteps } from './digest.ts';
 import { type GivenMap, readMapInput } from './map-input.ts';
 import { gridToProto, stateToProto } from './map-message.ts';
 import { applyNegativeRule } from './negative-policy.ts';
-import { type MapState, type StateOptions, stateSteps, totalsSteps } from './state.ts';
+import { type MapState, type StateOptions, stateFieldsSteps, totalsSteps } from './state.ts';
+import { createStatePlans, type StatePlans } from './state-plan.ts';
 
 export interface ComputeDeps {
   readonly clock: Clock;
@@ -38,6 +39,8 @@ export interface ComputeDeps {
 const REPLY_BYTES_BASE = 4096;
 const BINS = 64;
 const RELATIVE_TOLERANCE = 1e-3;
+/** Plans held between calls: 40 bytes a cell each, 40 MiB for the largest maps. */
+const PLANS_KEPT = 4;
 
 const SCHEMES: Readonly<Record<GradientKind, GradientScheme>> = {
   [GradientKind.UNSPECIFIED]: 'SOBEL',
@@ -56,17 +59,19 @@ const BUDGET_RULES: Readonly<Record<BudgetMode, BudgetRule>> = {
 export function createComputeHandlers(
   deps: ComputeDeps,
 ): Pick<Handlers<typeof EnergyService>, 'computeState' | 'checkConservation'> {
+  const plans = createStatePlans(PLANS_KEPT);
   const run = <Result>(steps: Steps<Result>, call: Call) =>
     runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call.signal });
 
   return {
-    computeState: (request, call) => run(computeStateSteps(request, deps.sendBytesMax), call),
-    checkConservation: (request, call) => run(checkConservationSteps(request), call),
+    computeState: (request, call) => run(computeStateSteps(request, plans, deps.sendBytesMax), call),
+    checkConservation: (request, call) => run(checkConservationSteps(request, plans), call),
   };
 }
 
 function* computeStateSteps(
   request: ComputeStateRequest,
+  plans: StatePlans,
   sendBytesMax: number,
 ): Steps<MessageInitShape<typeof ComputeStateResponseSchema>> {
   const { map, options } = parseComputeState(request);
@@ -75,33 +80,39 @@ function* computeStateSteps(
   refuseLargeReply(request, rows * cols, sendBytesMax);
   refuseNegative(map);
   yield;
-  const result = yield* stateSteps(map.field, options);
-  refuseOverflow(result.state);
   const digest = yield* digestSteps(map.cells, rows, cols);
-  function* grid(cells: Float64Array): Steps<Grid> {
-    yield;
-    return gridToProto(cells, rows, cols, map.encoding);
-  }
-  return {
-    state: stateToProto(result.state, request.entropyUnit, request.map!.negativePolicy),
-    digest,
-    ...(request.includeWeights && { weights: yield* grid(result.weights) }),
-    ...(request.includeGradient && {
-      gradientRow: yield* grid(result.gradientRow),
-      gradientCol: yield* grid(result.gradientCol),
-      gradientMagnitude: yield* grid(result.gradientMagnitude),
-    }),
-  };
+  return yield* stateFieldsSteps(map.field, options, plans, function* (result) {
+    refuseOverflow(result.state);
+    function* grid(cells: Float64Array): Steps<Grid> {
+      yield;
+      return gridToProto(cells, rows, cols, map.encoding);
+    }
+    return {
+      state: stateToProto(result.state, request.entropyUnit, request.map!.negativePolicy),
+      digest,
+      ...(request.includeWeights && { weights: yield* grid(result.weights) }),
+      ...(request.includeGradient && {
+        gradientRow: yield* grid(result.gradientRow),
+        gradientCol: yield* grid(result.gradientCol),
+        gradientMagnitude: yield* grid(result.gradientMagnitude),
+      }),
+    };
+  });
 }
 
 function* checkConservationSteps(
   request: CheckConservationRequest,
+  plans: StatePlans,
 ): Steps<MessageInitShape<typeof CheckConservationResponseSchema>> {
   const { before, after, budget } = parseCheckConservation(request);
   yield;
   refuseNegative(before);
   refuseNegative(after);
-  const verdict = checkBudget(yield* totalsSteps(before.field), yield* totalsSteps(after.field), budget);
+  const verdict = checkBudget(
+    yield* totalsSteps(before.field, plans),
+    yield* totalsSteps(after.field, plans),
+    budget,
+  );
   if (!Number.isFinite(verdict.residual + verdict.tolerance)) throw overflow('before');
   return {
     passed: verdict.passed,

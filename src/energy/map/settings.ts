@@ -9,6 +9,7 @@ import {
   StreamConfigSchema,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { Boundary } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { regimeSettings } from '../regime/regime-message.ts';
 import type { MapSettings, ModeChoice } from './energy-map.ts';
 import { boundaryRule } from './map-input.ts';
 import type { Transform } from './sample.ts';
@@ -36,12 +37,15 @@ const TRANSFORMS: Readonly<Record<MetricTransform, Transform>> = {
 
 /** The configuration with its defaults filled in. An unset mode or transform is itself a choice and stays. */
 export function withDefaults(config: StreamConfig, defaults: StreamDefaults): StreamConfig {
+  const regime = regimeSettings(config);
   return create(StreamConfigSchema, {
     ...config,
     width: config.width ?? durationFromMs(defaults.windowMs),
     lateness: config.lateness ?? durationFromMs(defaults.latenessMs),
     halfLife: config.halfLife ?? durationFromMs(defaults.halfLifeMs),
     boundary: config.boundary || Boundary.NEUMANN,
+    regimeWindows: regime.windows,
+    falseAlarmWindows: regime.falseAlarmWindows,
   });
 }
 

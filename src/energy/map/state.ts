@@ -1,23 +1,16 @@
 /**
- * The thermodynamic state of one map, over its observed cells, in double precision with compensated sums. The
- * Boltzmann constant is 1, entropies are in nats. Written as steps (numeric/slices.ts), since a map may have a million
- * cells; the result does not depend on how the steps are run. Cells must be finite.
+ * The thermodynamic state of one map, over its observed cells, in double precision with compensated sums, by compiled
+ * kernels. The Boltzmann constant is 1, entropies are in nats. Written as steps (numeric/slices.ts) of one kernel each,
+ * since a map may have a million cells; the result does not depend on how the steps are run, nor on which plan they run
+ * with. Cells must be finite.
  */
-import {
-  addMoments,
-  addSquaredDeviations,
-  addSum,
-  createMoments,
-  MOMENTS,
-  pairValue,
-} from '../../numeric/compensated-sum.ts';
-import { addEntropy, addHistogram, ENTROPY, histogramEntropy } from '../../numeric/entropy.ts';
-import { addBoltzmannWeights, addReducedMean, addReducedVariance } from '../../numeric/log-sum-exp.ts';
+import { histogramEntropy } from '../../numeric/entropy.ts';
 import type { Steps } from '../../numeric/slices.ts';
-import { type BoundaryRule, type GradientScheme, gradient } from '../../numeric/stencil.ts';
+import type { BoundaryRule, GradientScheme } from '../../numeric/stencil.ts';
+import type { StatePlan, StatePlans } from './state-plan.ts';
 
-/** Cells handled between two yields: well under a millisecond of the costliest kernel. */
-const STEP_CELLS = 16_384;
+/** A total of sizes below this is none: float32 cells that are not all zero have at least 1e-45. */
+const SIZES_MIN = 1e-300;
 
 /** A map after its negative policy was applied. Arrays are borrowed, never written. */
 export interface MapField {
@@ -82,7 +75,7 @@ export interface MapState {
   readonly gradientMax: number;
 }
 
-/** The state with its fields: whole grids, unobserved cells 0. */
+/** The state with its fields: whole grids, unobserved cells 0, borrowed of the plan they were computed with. */
 export interface StateResult {
   readonly state: MapState;
   readonly weights: Float64Array;
@@ -91,109 +84,132 @@ export interface StateResult {
   readonly gradientMagnitude: Float64Array;
 }
 
-/** Computes everything about a map. O(cells). */
-export function* stateSteps(field: MapField, options: StateOptions): Steps<StateResult> {
-  const cells = observedCells(field);
-  const totals = yield* cellTotals(cells, field.cellArea);
-  const spread = yield* meanAndVariance(cells);
-  const valueEntropy = yield* binnedEntropy(cells, totals, options);
-  const ensemble = yield* boltzmannSteps(cells, totals, options.temperature);
-  const slope = yield* gradientSteps(field, options.scheme);
-  return {
-    state: {
+/** Computes everything about a map and gives what `use` makes of it. O(cells). */
+export function stateFieldsSteps<Result>(
+  field: MapField,
+  options: StateOptions,
+  plans: StatePlans,
+  use: (result: StateResult) => Steps<Result>,
+): Steps<Result> {
+  return plans.lend(field.rows, field.cols, function* (plan) {
+    const cells = yield* observedCells(plan, field);
+    const totals = yield* cellTotals(plan, cells, field.cellArea);
+    const spread = yield* meanAndVariance(plan, cells);
+    const valueEntropy = binnedEntropy(plan, cells, totals, options);
+    yield;
+    const boltzmann = yield* ensembleSteps(plan, cells, totals, options.temperature);
+    scatterWeights(plan, cells.length, field.observed);
+    const slope = yield* gradientSteps(plan, field, options.scheme);
+    const { weights, gradientRow, gradientCol, gradientMagnitude } = plan;
+    const state = {
       totals,
       ...spread,
       valueEntropy,
       bins: options.bins,
-      boltzmann: ensemble.boltzmann,
+      boltzmann,
       gradientMean: slope.mean,
       gradientMax: slope.max,
-    },
-    weights: scatter(ensemble.weights, field),
-    gradientRow: slope.row,
-    gradientCol: slope.col,
-    gradientMagnitude: slope.magnitude,
-  };
+    };
+    return yield* use({ state, weights, gradientRow, gradientCol, gradientMagnitude });
+  });
+}
+
+/** Computes everything about a map but its fields. O(cells). */
+export function stateSteps(field: MapField, options: StateOptions, plans: StatePlans): Steps<MapState> {
+  // biome-ignore lint/correctness/useYield: what is made of the fields takes no time here
+  return stateFieldsSteps(field, options, plans, function* ({ state }) {
+    return state;
+  });
 }
 
 /** Computes totals and spatial entropy only. O(cells). */
-export function* totalsSteps(field: MapField): Steps<Totals> {
-  return yield* cellTotals(observedCells(field), field.cellArea);
+export function totalsSteps(field: MapField, plans: StatePlans): Steps<Totals> {
+  return plans.lend(field.rows, field.cols, function* (plan) {
+    return yield* cellTotals(plan, yield* observedCells(plan, field), field.cellArea);
+  });
 }
 
-/** Observed cells one after the other; the grid itself when all are. */
-function observedCells(field: MapField): Float64Array {
-  const { cells, observed } = field;
-  if (observed === undefined) return cells;
-  const gathered = new Float64Array(cells.length);
+/** Computes totals, spatial entropy, mean and variance only. O(cells). */
+export function spreadSteps(
+  field: MapField,
+  plans: StatePlans,
+): Steps<{ readonly totals: Totals; readonly mean: number; readonly variance: number }> {
+  return plans.lend(field.rows, field.cols, function* (plan) {
+    const cells = yield* observedCells(plan, field);
+    const totals = yield* cellTotals(plan, cells, field.cellArea);
+    return { totals, ...(yield* meanAndVariance(plan, cells)) };
+  });
+}
+
+/**
+ * Puts the map into the plan, its observed cells one after the other: the grid itself when all are observed, else where
+ * the slopes go later.
+ */
+function* observedCells(plan: StatePlan, { cells, observed }: MapField): Steps<Float64Array> {
+  plan.cells.set(cells);
+  yield;
+  if (observed === undefined) return plan.cells;
   let count = 0;
-  for (let at = 0; at < cells.length; at++) if (observed[at] === 1) gathered[count++] = cells[at]!;
-  return gathered.subarray(0, count);
-}
-
-/** Puts values of the observed cells back to their places. */
-function scatter(values: Float64Array, field: MapField): Float64Array {
-  const { observed } = field;
-  if (observed === undefined) return values;
-  const grid = new Float64Array(field.cells.length);
-  let next = 0;
-  for (let at = 0; at < grid.length; at++) if (observed[at] === 1) grid[at] = values[next++]!;
-  return grid;
-}
-
-/** Calls a kernel on one slice of the cells after the other. */
-function* overCells(count: number, kernel: (from: number, to: number) => void): Steps<void> {
-  for (let from = 0; from < count; from += STEP_CELLS) {
-    kernel(from, Math.min(count, from + STEP_CELLS));
-    yield;
+  for (let at = 0; at < cells.length; at++) {
+    if (observed[at] === 1) plan.gradientRow[count++] = cells[at]!;
   }
+  yield;
+  return plan.gradientRow.subarray(0, count);
 }
 
-function* cellTotals(cells: Float64Array, cellArea: number): Steps<Totals> {
+/** Puts the weights of the observed cells, which stand one after the other, to their places. */
+function scatterWeights({ weights }: StatePlan, count: number, observed: Uint8Array | undefined): void {
+  if (observed === undefined) return;
+  let next = count;
+  for (let at = weights.length - 1; at >= 0; at--) weights[at] = observed[at] === 1 ? weights[--next]! : 0;
+}
+
+function* cellTotals(plan: StatePlan, cells: Float64Array, cellArea: number): Steps<Totals> {
   const count = cells.length;
-  const moments = createMoments();
-  yield* overCells(count, (from, to) => addMoments(cells, from, to, moments));
-  const above = pairValue(moments, MOMENTS.positive);
-  const below = pairValue(moments, MOMENTS.negative);
-  const sizes = above - below;
-  const entropy = new Float64Array(ENTROPY.size);
-  if (sizes > 0) yield* overCells(count, (from, to) => addEntropy(cells, from, to, sizes, entropy));
-  const spatial = pairValue(entropy, ENTROPY.entropy);
-  const positive = above * cellArea;
-  const negative = below * cellArea;
+  const moments = plan.statistics.moments(cells);
+  yield;
+  const sizes = moments.positive - moments.negative;
+  const isEmpty = !(sizes >= SIZES_MIN);
+  const { entropy, squaredLog } = isEmpty
+    ? { entropy: 0, squaredLog: 0 }
+    : plan.statistics.sizeEntropy(cells, sizes);
+  yield;
+  const positive = moments.positive * cellArea;
+  const negative = moments.negative * cellArea;
   return {
     count,
     positive,
     negative,
     net: positive + negative,
     absolute: positive - negative,
-    min: count > 0 ? moments[MOMENTS.min]! : 0,
-    max: count > 0 ? moments[MOMENTS.max]! : 0,
-    spatialEntropy: sizes > 0 ? Math.max(0, spatial) : undefined,
-    spatialEntropyVariance:
-      sizes > 0 ? Math.max(0, pairValue(entropy, ENTROPY.squaredLog) - spatial * spatial) / count : 0,
+    min: count > 0 ? moments.min : 0,
+    max: count > 0 ? moments.max : 0,
+    spatialEntropy: isEmpty ? undefined : Math.max(0, entropy),
+    spatialEntropyVariance: isEmpty ? 0 : Math.max(0, squaredLog - entropy * entropy) / count,
   };
 }
 
-function* meanAndVariance(cells: Float64Array): Steps<{ mean: number; variance: number }> {
+function* meanAndVariance(
+  { statistics }: StatePlan,
+  cells: Float64Array,
+): Steps<{ mean: number; variance: number }> {
   const count = cells.length;
   if (count === 0) return { mean: 0, variance: 0 };
-  const sum = new Float64Array(2);
-  yield* overCells(count, (from, to) => addSum(cells, from, to, sum));
-  const mean = pairValue(sum) / count;
-  const squares = new Float64Array(2);
-  yield* overCells(count, (from, to) => addSquaredDeviations(cells, from, to, mean, squares));
-  return { mean, variance: pairValue(squares) / count };
+  const mean = statistics.sum(cells) / count;
+  const variance = statistics.squaredDeviations(cells, mean) / count;
+  yield;
+  return { mean, variance };
 }
 
-function* binnedEntropy(
+function binnedEntropy(
+  plan: StatePlan,
   cells: Float64Array,
   totals: Totals,
   options: StateOptions,
-): Steps<number | undefined> {
-  const counts = new Uint32Array(options.bins);
+): number | undefined {
+  const counts = plan.counts.subarray(0, options.bins).fill(0);
   const [lower, upper] = options.edges ?? [totals.min, totals.max];
-  yield* overCells(cells.length, (from, to) => addHistogram(cells, from, to, lower, upper, counts));
+  plan.statistics.histogram(cells, lower, upper, counts);
   return histogramEntropy(counts);
 }
 
@@ -201,69 +217,46 @@ function* binnedEntropy(
  * With the reduced energy x = (E - Emin) / T: F = Emin - T ln sum e^-x, <E> = Emin + T <x>, C = Var(x) and
  * S = <x> + ln sum e^-x, so that F = <E> - TS holds to rounding and nothing overflows at any temperature.
  */
-function* boltzmannSteps(
+function* ensembleSteps(
+  plan: StatePlan,
   cells: Float64Array,
-  totals: Totals,
+  { min }: Totals,
   temperature: number,
-): Steps<{ boltzmann: Boltzmann | undefined; weights: Float64Array }> {
-  const count = cells.length;
-  const weights = new Float64Array(count);
-  if (count === 0) return { boltzmann: undefined, weights };
-  const least = totals.min;
-  const sum = new Float64Array(2);
-  yield* overCells(count, (from, to) =>
-    addBoltzmannWeights(cells, from, to, least, temperature, weights, sum),
-  );
-  const normalizer = pairValue(sum);
-  const first = new Float64Array(2);
-  yield* overCells(count, (from, to) =>
-    addReducedMean(cells, from, to, least, temperature, normalizer, weights, first),
-  );
-  const mean = pairValue(first);
-  const second = new Float64Array(2);
-  yield* overCells(count, (from, to) =>
-    addReducedVariance(cells, from, to, least, temperature, mean, weights, second),
-  );
-  const logNormalizer = Math.log(normalizer);
-  const boltzmann = {
+): Steps<Boltzmann | undefined> {
+  if (cells.length === 0) return undefined;
+  const ensemble = yield* plan.statistics.ensemble(cells, min, temperature, plan.weights);
+  const { logNormalizer, mean, variance } = ensemble;
+  return {
     temperature,
-    logPartition: logNormalizer - least / temperature,
-    freeEnergy: least - temperature * logNormalizer,
-    internalEnergy: least + temperature * mean,
-    heatCapacity: pairValue(second),
+    logPartition: logNormalizer - min / temperature,
+    freeEnergy: min - temperature * logNormalizer,
+    internalEnergy: min + temperature * mean,
+    heatCapacity: variance,
     entropy: mean + logNormalizer,
   };
-  return { boltzmann, weights };
 }
 
 /** Slope of the whole grid, fillers included as neighbors; unobserved cells are left out of mean, maximum and grids. */
-function* gradientSteps(field: MapField, scheme: GradientScheme) {
-  const { rows, cols, cells, observed, boundary, spacing } = field;
-  const row = new Float64Array(cells.length);
-  const col = new Float64Array(cells.length);
-  const magnitude = new Float64Array(cells.length);
-  const plan = { rows, cols, scheme, boundary, spacing };
-  const band = Math.max(1, Math.floor(STEP_CELLS / cols));
-  for (let from = 0; from < rows; from += band) {
-    gradient(cells, plan, from, Math.min(rows, from + band), row, col);
+function* gradientSteps(
+  plan: StatePlan,
+  { observed, boundary, spacing }: MapField,
+  scheme: GradientScheme,
+): Steps<{ mean: number; max: number }> {
+  const { cells, gradientRow, gradientCol, gradientMagnitude, grid, statistics } = plan;
+  grid.gradient(cells, { scheme, boundary, spacing }, gradientRow, gradientCol);
+  yield;
+  let count = cells.length;
+  if (observed !== undefined) {
+    for (let at = 0; at < cells.length; at++) {
+      if (observed[at] === 1) continue;
+      gradientRow[at] = 0;
+      gradientCol[at] = 0;
+      count--;
+    }
     yield;
   }
-  const sum = new Float64Array(2);
-  let count = 0;
-  let max = 0;
-  yield* overCells(cells.length, (from, to) => {
-    for (let at = from; at < to; at++) {
-      if (observed !== undefined && observed[at] === 0) {
-        row[at] = 0;
-        col[at] = 0;
-        continue;
-      }
-      const size = Math.sqrt(row[at]! * row[at]! + col[at]! * col[at]!);
-      magnitude[at] = size;
-      if (size > max) max = size;
-      count++;
-    }
-    addSum(magnitude, from, to, sum);
-  });
-  return { row, col, magnitude, mean: count > 0 ? pairValue(sum) / count : 0, max };
+  grid.slopeSizes(gradientRow, gradientCol, gradientMagnitude);
+  const { positive, max } = statistics.moments(gradientMagnitude);
+  yield;
+  return { mean: count > 0 ? positive / count : 0, max };
 }

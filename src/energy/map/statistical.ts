@@ -16,6 +16,7 @@
 import { logGammaQ } from '../../numeric/incomplete-gamma.ts';
 import { chiSquareQuantile } from '../../numeric/quantile.ts';
 import { type Judgement, METRICS_MAX } from './judgement.ts';
+import { Novelty, type NoveltyState } from './novelty.ts';
 import { median, WarmUp, type WatchedMetric, watchedCovariance } from './warm-up.ts';
 import { createWhiteningScratch, triangle, Whitening, type WhiteningScratch } from './whitening.ts';
 
@@ -62,6 +63,8 @@ export interface NodeModelState {
   readonly latest: number | undefined;
   readonly untilRefresh: number;
   readonly watched: readonly WatchedMetric[];
+  /** Undefined in what was saved before there was a memory: it starts anew. */
+  readonly novelty?: NoveltyState | undefined;
 }
 
 export class NodeModel {
@@ -78,6 +81,7 @@ export class NodeModel {
   #latest: number | undefined;
   #untilRefresh: number;
   #warmUp = new WarmUp();
+  #novelty = new Novelty(undefined);
 
   // Scratch, and what follows from the metrics.
   readonly #isJudged = new Uint8Array(METRICS_MAX);
@@ -104,6 +108,7 @@ export class NodeModel {
     model.#latest = state.latest;
     model.#untilRefresh = state.untilRefresh;
     model.#warmUp = WarmUp.restore(state.watched);
+    model.#novelty = state.novelty ? Novelty.restore(state.novelty) : model.#newNovelty();
     return model;
   }
 
@@ -120,24 +125,29 @@ export class NodeModel {
       latest: this.#latest,
       untilRefresh: this.#untilRefresh,
       watched: this.#warmUp.state(),
+      novelty: this.#novelty.state(),
     };
   }
 
   /**
-   * Scores one window into `out`, then learns it. `sample` holds the transformed value of each metric of the stream,
-   * NaN where it is missing; at least one is present. `forgetting` is 1 - 2^(-width / half-life). False while nothing
-   * can be judged: the node is in its first 64 windows, or only metrics still watched are present. O(d^2), O(d^3)
-   * every 20 windows and when the pattern of missing metrics is new.
+   * Scores one window into `out`, by what the node is used to be and by what it has shown, then learns it. `sample`
+   * holds the transformed value of each metric of the stream, NaN where it is missing; at least one is present.
+   * `forgetting` is 1 - 2^(-width / half-life). False while nothing can be judged: the node is in its first 64 windows,
+   * or only metrics still watched are present. O(d^2), O(d^3) every 20 windows and when the pattern of missing metrics
+   * is new.
    */
   judge(sample: Float64Array, forgetting: number, out: Judgement): boolean {
     const present = this.#score(sample, out);
     if (present > 0) {
       const energy = this.#whiten(present, out);
+      const d = this.#metrics.length;
+      const amount = d === 1 ? out.value[0]! : Math.sqrt((2 * out.energy) / d);
+      out.evidence = this.#novelty.judge(amount, out.surprise, forgetting);
       const alpha = Math.max(forgetting, 1 / (this.#windows + 1));
       this.#learn(alpha * this.#weigh(forgetting, energy, present), present);
     }
     this.#windows++;
-    const joined = this.#admit(sample);
+    const joined = this.#admit(sample, forgetting);
     if (this.#metrics.length > 0) {
       const isDue = !joined && --this.#untilRefresh <= 0;
       // A refresh out of turn, when a metric joins, leaves the rhythm as it is.
@@ -241,7 +251,7 @@ export class NodeModel {
   }
 
   /** Watches metrics not judged yet and lets those join that are ready; true when any did. */
-  #admit(sample: Float64Array): boolean {
+  #admit(sample: Float64Array, forgetting: number): boolean {
     for (let metric = 0; metric < sample.length; metric++) {
       const value = sample[metric]!;
       if (this.#isJudged[metric] === 1 || Number.isNaN(value)) continue;
@@ -249,12 +259,12 @@ export class NodeModel {
     }
     const count = this.#metrics.length;
     const ready = this.#warmUp.takeReady(this.#windows, count === 0, METRICS_MAX - count);
-    if (ready.length > 0) this.#join(ready);
+    if (ready.length > 0) this.#join(ready, forgetting);
     return ready.length > 0;
   }
 
   /** Adds metrics, uncorrelated with those judged already; those of the start correlate as they were watched. */
-  #join(ready: readonly WatchedMetric[]): void {
+  #join(ready: readonly WatchedMetric[], forgetting: number): void {
     const before = this.state();
     const old = before.metrics.length;
     this.#resize([...before.metrics, ...ready.map(({ metric }) => metric)]);
@@ -271,6 +281,17 @@ export class NodeModel {
       const first = old > 0 ? k : 0;
       for (let l = first; l <= k; l++) this.#covariance[row + l] = watchedCovariance(one, ready[l]!);
     });
+    if (old > 1) return;
+    this.#novelty = this.#newNovelty();
+    if (this.#metrics.length > 1) return;
+    for (const value of ready[0]!.values) this.#novelty.judge(value, 0, forgetting);
+  }
+
+  /** A memory of nothing yet, in the frame of a metric that is judged alone. */
+  #newNovelty(): Novelty {
+    if (this.#metrics.length !== 1) return new Novelty(undefined);
+    const unit = Math.sqrt(this.#covariance[0]! + this.#floor(0) ** 2);
+    return new Novelty({ center: this.#mean[0]!, unit: unit > 0 ? unit : 1 });
   }
 
   /** Makes room for exactly these metrics; what was learned of them is zero afterwards. */

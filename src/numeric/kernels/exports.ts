@@ -42,7 +42,12 @@ type Normals = (
   count: number,
   out: At,
 ) => void;
-type Fused = (count: number, a: At, x: At, b: At, m: At, c: At, z: At, y: At) => void;
+/** Planes of a complex value. */
+type Pair = [re: At, im: At];
+/** Powers and means of modes. */
+type Gaussian = [power: At, meanRe: At, meanIm: At];
+/** A share of signal, what it lacks of 1, its root. */
+type Level = [level: number, rest: number, signal: number];
 /** Arguments that every stencil begins with; boundary 0 PERIODIC, 1 NEUMANN, 2 DIRICHLET. */
 type Band = [values: At, rows: number, cols: number, boundary: number, fromRow: number, toRow: number];
 /** Arguments of a pass over the Boltzmann ensemble. */
@@ -107,8 +112,22 @@ export interface Kernels {
 
   readonly normals32: Normals;
   readonly normals64: Normals;
-  readonly fused32: Fused;
-  readonly fused64: Fused;
+  stepped(
+    ...of: [
+      count: number,
+      ...Gaussian,
+      ...Level,
+      ...at: Pair,
+      a: number,
+      ...x: Pair,
+      b: number,
+      c: number,
+      ...w: Pair,
+      ...out: Pair,
+      ...kept: Pair,
+    ]
+  ): void;
+  flowed(...of: [count: number, ...Gaussian, ...Level, ...next: Level, ...x: Pair]): void;
   whiten(nodes: number, d: number, roots: At, rootStep: number, z: At, u: At, energies: At): void;
   learn(nodes: number, d: number, covariances: At, keep: At, step: At, deltas: At): void;
 }

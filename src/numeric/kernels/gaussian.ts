@@ -1,42 +1,89 @@
 /**
- * Kernels of Gaussian models: the update of a sampler's modes, whitening of many nodes at once, learning of their
+ * Kernels of Gaussian models: the steps of a sampler's modes, whitening of many nodes at once, learning of their
  * covariances. Arrays are of the arena (RangeError otherwise) and hold finite values; results have the bits of the
  * plain loops (sums in rising order, every product and sum rounded on its own).
  */
 import type { Arena } from './arena.ts';
 
-/** Planes of real or imaginary parts, or of coefficients, all of one precision. */
-type Plane = Float32Array | Float64Array;
-
-/** A complex value per mode, in two planes. */
-export interface Modes<P extends Plane> {
-  readonly re: P;
-  readonly im: P;
+/** A complex value per mode, in two planes of an even number of elements. */
+export interface Modes {
+  readonly re: Float64Array;
+  readonly im: Float64Array;
 }
 
-/** y = a x + b m + c z for each mode: real coefficients, complex terms. The last two may be left out. */
-export interface ModeUpdate<P extends Plane> {
-  readonly a: P;
-  readonly x: Modes<P>;
-  readonly mean?: { readonly b: P; readonly m: Modes<P> };
-  readonly noise?: { readonly c: P; readonly z: Modes<P> };
+/** Independent modes of known means and powers. */
+export interface GaussianModes {
+  readonly mean: Modes;
+  /** At least 0. */
+  readonly power: Float64Array;
 }
 
-/** One step of a sampler over as many modes as `a` has elements, to `out`, which may be `x`. O(modes). */
-export function updateModes<P extends Plane>(arena: Arena, update: ModeUpdate<P>, out: Modes<P>): void {
-  const { kernels } = arena;
-  const { a, x, mean, noise } = update;
-  const count = a.length;
-  const at = (plane: P) => {
-    if (plane instanceof Float32Array !== a instanceof Float32Array) throw new RangeError('two precisions');
-    return arena.addressOf(plane, count);
-  };
-  const run = a instanceof Float32Array ? kernels.fused32 : kernels.fused64;
-  for (const part of ['re', 'im'] as const) {
-    const m = mean === undefined ? [0, 0] : [at(mean.b), at(mean.m[part])];
-    const z = noise === undefined ? [0, 0] : [at(noise.c), at(noise.z[part])];
-    run(count, at(a), at(x[part]), m[0]!, m[1]!, z[0]!, z[1]!, at(out[part]));
-  }
+/** out = a x + b x0 + c w, x0 being what the Gaussian expects behind a noisy `at`. */
+export interface ModeStep {
+  /** Share of signal in `at`, 0 or more and under 1: at = sqrt(level) x0 + sqrt(1 - level) noise. */
+  readonly level: number;
+  readonly at: Modes;
+  readonly a: number;
+  readonly x: Modes;
+  readonly b: number;
+  readonly c: number;
+  /** Absent for none. */
+  readonly w?: Modes | undefined;
+  /** Takes x0 where it is given; may be any plane but `out`. */
+  readonly kept?: Modes | undefined;
+}
+
+/** One step of a sampler, to `out`, which may be any of its planes. O(modes), one pass. */
+export function stepModes(
+  arena: Arena,
+  { mean, power }: GaussianModes,
+  { level, at, a, x, b, c, w, kept }: ModeStep,
+  out: Modes,
+): void {
+  const place = placer(arena, power.length);
+  const pair = (modes: Modes | undefined): [number, number] =>
+    modes ? [place(modes.re), place(modes.im)] : [0, 0];
+  arena.kernels.stepped(
+    power.length,
+    place(power),
+    ...pair(mean),
+    ...levelOf(level),
+    ...pair(at),
+    a,
+    ...pair(x),
+    b,
+    c,
+    ...pair(w),
+    ...pair(out),
+    ...pair(kept),
+  );
+}
+
+/**
+ * Takes x from one level of signal to another along the probability flow, in place: each mode's distance from its mean
+ * goes with its standard deviation. Levels 0..1, the first under 1. O(modes).
+ */
+export function flowModes(
+  arena: Arena,
+  { mean, power }: GaussianModes,
+  x: Modes,
+  level: number,
+  next: number,
+): void {
+  const place = placer(arena, power.length);
+  const pair = ({ re, im }: Modes): [number, number] => [place(re), place(im)];
+  const levels = [...levelOf(level), ...levelOf(next)] as const;
+  arena.kernels.flowed(power.length, place(power), ...pair(mean), ...levels, ...pair(x));
+}
+
+function levelOf(level: number): [number, number, number] {
+  return [level, 1 - level, Math.sqrt(level)];
+}
+
+/** Addresses of planes of `size` elements. RangeError for an odd number. */
+function placer(arena: Arena, size: number): (plane: Float64Array) => number {
+  if (size % 2 !== 0) throw new RangeError(`an odd number of modes, ${size}`);
+  return (plane) => arena.addressOf(plane, size);
 }
 
 /** Deviations of many nodes and the roots that whiten them. */

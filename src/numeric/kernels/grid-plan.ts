@@ -1,6 +1,6 @@
 /**
- * Differences and block sums of real grids by compiled kernels, to the bits of their plain forms (stencil.ts,
- * block-sum.ts). Arrays are row-major, of the plan's arena and of rows x cols cells (RangeError otherwise); an output
+ * Differences and block sums of real grids by compiled kernels; the tests keep the plain forms, whose bits the
+ * differences have. Arrays are row-major, of the plan's arena and of rows x cols cells (RangeError otherwise); an output
  * may not be the input. Work goes by bands of rows, which give the bits of the whole, so that a long one can be taken
  * in slices. Values must be finite. O(cells); nothing is allocated.
  */
@@ -52,8 +52,8 @@ export interface GridPlan {
     band?: Band,
   ): void;
   /**
-   * 2x2 block sums to ceil(rows / 2) x ceil(cols / 2) cells, over observed cells (one byte each, 1 observed) when a
-   * mask is given.
+   * 2x2 block sums to the cells of `coarserShape`, over observed cells (one byte each, 1 observed) when a mask is
+   * given: a coarse cell is observed when one of its cells is. Odd sides end in half blocks.
    */
   blockSum(values: Float64Array, out: Float64Array, mask?: { observed: Uint8Array; out: Uint8Array }): void;
 }
@@ -68,6 +68,11 @@ const ACROSS: Readonly<Record<'SOBEL' | 'CENTRAL2', readonly [number, number]>> 
 const SCRATCH_ROWS = 7;
 const GHOSTS = 6;
 const WEIGHTS = 25;
+
+/** Sides of the next coarser level. */
+export function coarserShape(rows: number, cols: number): { rows: number; cols: number } {
+  return { rows: Math.ceil(rows / 2), cols: Math.ceil(cols / 2) };
+}
 
 /** A plan with its scratch memory, 7 rows. RangeError for sides that are not positive integers. */
 export function createGridPlan(arena: Arena, rows: number, cols: number): GridPlan {
@@ -107,7 +112,8 @@ export function createGridPlan(arena: Arena, rows: number, cols: number): GridPl
       kernels.stencil25(...bandOf(values, boundary, band), at, bias, cells(out), ring);
     },
     blockSum(values, out, mask) {
-      const coarse = Math.ceil(rows / 2) * Math.ceil(cols / 2);
+      const shape = coarserShape(rows, cols);
+      const coarse = shape.rows * shape.cols;
       const observed = mask === undefined ? 0 : arena.addressOf(mask.observed, rows * cols);
       const outMask = mask === undefined ? 0 : arena.addressOf(mask.out, coarse);
       kernels.blocks(cells(values), observed, rows, cols, arena.addressOf(out, coarse), outMask);

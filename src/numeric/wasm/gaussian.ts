@@ -1,51 +1,102 @@
 /**
- * Kernels of Gaussian models: a sampler's update of each mode, whitening of many nodes, learning of covariances. Sums
- * are taken in the order of the plain loops, so the bits are theirs.
+ * Kernels of Gaussian models: a sampler's steps of each mode, whitening of many nodes, learning of covariances. Sums
+ * are taken in the order of the plain loops, so the bits are theirs. Counts of modes are even.
  */
 
-/** y = a x + b m + c z, element by element over `count` values; m and z may be absent (address 0). y may be x. */
-function fused<T>(count: i32, a: usize, x: usize, b: usize, m: usize, c: usize, z: usize, y: usize): void {
-  const lanes: i32 = 16 / sizeof<T>();
-  let i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const at = i * sizeof<T>();
-    let sum = v128.mul<T>(v128.load(a + at), v128.load(x + at));
-    if (m !== 0) sum = v128.add<T>(sum, v128.mul<T>(v128.load(b + at), v128.load(m + at)));
-    if (z !== 0) sum = v128.add<T>(sum, v128.mul<T>(v128.load(c + at), v128.load(z + at)));
-    v128.store(y + at, sum);
-  }
-  for (; i < count; i++) {
-    const at = i * sizeof<T>();
-    let sum: T = (load<T>(a + at) * load<T>(x + at)) as T;
-    if (m !== 0) sum = (sum + ((load<T>(b + at) * load<T>(m + at)) as T)) as T;
-    if (z !== 0) sum = (sum + ((load<T>(c + at) * load<T>(z + at)) as T)) as T;
-    store<T>(y + at, sum);
+/**
+ * out = a x + b x0 + c w for each of `count` modes, x0 = m + signal S / (level S + rest) (at - signal m) being what a
+ * Gaussian of means m and powers S expects behind `at`, rest 1 - level and signal the root of the level. Of w and kept,
+ * which takes x0, none where their addresses are 0; out and kept may be any of the other planes, but not each other.
+ */
+export function stepped(
+  count: i32,
+  power: usize,
+  meanRe: usize,
+  meanIm: usize,
+  level: f64,
+  rest: f64,
+  signal: f64,
+  atRe: usize,
+  atIm: usize,
+  a: f64,
+  xRe: usize,
+  xIm: usize,
+  b: f64,
+  c: f64,
+  wRe: usize,
+  wIm: usize,
+  outRe: usize,
+  outIm: usize,
+  keptRe: usize,
+  keptIm: usize,
+): void {
+  const levels = f64x2.splat(level);
+  const rests = f64x2.splat(rest);
+  const signals = f64x2.splat(signal);
+  const as = f64x2.splat(a);
+  const bs = f64x2.splat(b);
+  const cs = f64x2.splat(c);
+  for (let i: usize = 0, end = (count as usize) << 3; i < end; i += 16) {
+    const s = v128.load(power + i);
+    const variance = f64x2.add(f64x2.mul(levels, s), rests);
+    const gain = f64x2.div(f64x2.mul(signals, s), variance);
+    const mRe = v128.load(meanRe + i);
+    const mIm = v128.load(meanIm + i);
+    const offRe = f64x2.sub(v128.load(atRe + i), f64x2.mul(signals, mRe));
+    const offIm = f64x2.sub(v128.load(atIm + i), f64x2.mul(signals, mIm));
+    const re = f64x2.add(mRe, f64x2.mul(gain, offRe));
+    const im = f64x2.add(mIm, f64x2.mul(gain, offIm));
+    let sumRe = f64x2.add(f64x2.mul(as, v128.load(xRe + i)), f64x2.mul(bs, re));
+    let sumIm = f64x2.add(f64x2.mul(as, v128.load(xIm + i)), f64x2.mul(bs, im));
+    if (wRe !== 0) {
+      sumRe = f64x2.add(sumRe, f64x2.mul(cs, v128.load(wRe + i)));
+      sumIm = f64x2.add(sumIm, f64x2.mul(cs, v128.load(wIm + i)));
+    }
+    v128.store(outRe + i, sumRe);
+    v128.store(outIm + i, sumIm);
+    if (keptRe !== 0) {
+      v128.store(keptRe + i, re);
+      v128.store(keptIm + i, im);
+    }
   }
 }
 
-export function fused32(
+/**
+ * x = to m + (x - from m) sqrt((next S + nextRest) / (level S + rest)) for each of `count` modes, in place: the flow of a
+ * Gaussian from one level to another, `from` and `to` being their roots and the rests what they lack of 1.
+ */
+export function flowed(
   count: i32,
-  a: usize,
-  x: usize,
-  b: usize,
-  m: usize,
-  c: usize,
-  z: usize,
-  y: usize,
+  power: usize,
+  meanRe: usize,
+  meanIm: usize,
+  level: f64,
+  rest: f64,
+  from: f64,
+  next: f64,
+  nextRest: f64,
+  to: f64,
+  xRe: usize,
+  xIm: usize,
 ): void {
-  fused<f32>(count, a, x, b, m, c, z, y);
-}
-export function fused64(
-  count: i32,
-  a: usize,
-  x: usize,
-  b: usize,
-  m: usize,
-  c: usize,
-  z: usize,
-  y: usize,
-): void {
-  fused<f64>(count, a, x, b, m, c, z, y);
+  const levels = f64x2.splat(level);
+  const rests = f64x2.splat(rest);
+  const nexts = f64x2.splat(next);
+  const nextRests = f64x2.splat(nextRest);
+  const froms = f64x2.splat(from);
+  const tos = f64x2.splat(to);
+  for (let i: usize = 0, end = (count as usize) << 3; i < end; i += 16) {
+    const s = v128.load(power + i);
+    const before = f64x2.add(f64x2.mul(levels, s), rests);
+    const after = f64x2.add(f64x2.mul(nexts, s), nextRests);
+    const scale = f64x2.sqrt(f64x2.div(after, before));
+    const mRe = v128.load(meanRe + i);
+    const mIm = v128.load(meanIm + i);
+    const offRe = f64x2.sub(v128.load(xRe + i), f64x2.mul(froms, mRe));
+    const offIm = f64x2.sub(v128.load(xIm + i), f64x2.mul(froms, mIm));
+    v128.store(xRe + i, f64x2.add(f64x2.mul(tos, mRe), f64x2.mul(offRe, scale)));
+    v128.store(xIm + i, f64x2.add(f64x2.mul(tos, mIm), f64x2.mul(offIm, scale)));
+  }
 }
 
 /**

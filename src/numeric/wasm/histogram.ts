@@ -16,8 +16,7 @@ export function histogram(
   const half = f64x2.splat(0.5);
   const bottom = f64x2.splat(lower / 2);
   // Halves first: the span of finite edges may itself overflow.
-  const halfSpan = f64x2.splat(upper / 2 - lower / 2);
-  const scale = f64x2.splat(bins);
+  const scale = f64x2.splat((bins as f64) / (upper / 2 - lower / 2));
   const last = i32x4.splat(bins - 1);
   // Four sets of counters, since a counter incremented twice in a row waits for itself.
   const size = bins * 4;
@@ -26,8 +25,8 @@ export function histogram(
   for (; i + 3 < count; i += 4) {
     const near = f64x2.sub(f64x2.mul(half, v128.load(values + i * 8)), bottom);
     const far = f64x2.sub(f64x2.mul(half, v128.load(values + i * 8, 16)), bottom);
-    const a = i32x4.trunc_sat_f64x2_u_zero(f64x2.mul(f64x2.div(near, halfSpan), scale));
-    const b = i32x4.trunc_sat_f64x2_u_zero(f64x2.mul(f64x2.div(far, halfSpan), scale));
+    const a = i32x4.trunc_sat_f64x2_u_zero(f64x2.mul(near, scale));
+    const b = i32x4.trunc_sat_f64x2_u_zero(f64x2.mul(far, scale));
     const bin = i32x4.min_u(v128.shuffle<i64>(a, b, 0, 2), last);
     increment(scratch + i32x4.extract_lane(bin, 0) * 4);
     increment(scratch + size + i32x4.extract_lane(bin, 1) * 4);
@@ -36,7 +35,7 @@ export function histogram(
   }
   for (; i < count; i++) {
     const near = f64x2.sub(f64x2.mul(half, v128.load64_splat(values + i * 8)), bottom);
-    const a = i32x4.trunc_sat_f64x2_u_zero(f64x2.mul(f64x2.div(near, halfSpan), scale));
+    const a = i32x4.trunc_sat_f64x2_u_zero(f64x2.mul(near, scale));
     increment(scratch + i32x4.extract_lane(i32x4.min_u(a, last), 0) * 4);
   }
   for (let bin = 0; bin < size; bin += 4) {

@@ -18,7 +18,7 @@ export {
   twiddles32,
   twiddles64,
 } from './fft';
-export { fused32, fused64, learn, whiten } from './gaussian';
+export { flowed, learn, stepped, whiten } from './gaussian';
 export { histogram } from './histogram';
 export { normals32, normals64 } from './noise';
 export { laplacian, slopeSizes, slopes, slopes4, stencil25 } from './stencil';

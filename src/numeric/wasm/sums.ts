@@ -158,8 +158,15 @@ export function entropies(values: usize, count: i32, whole: f64, out: usize): vo
     let first = f64x2.splat(0);
     let second = first;
     let at = PARTS;
-    for (let i = start; i < end; i += 2) {
-      const p = f64x2.mul(f64x2.abs(pair(values, i, count, 0)), share);
+    let i = start;
+    for (; i + 1 < end; i += 2) {
+      const p = f64x2.mul(f64x2.abs(v128.load(values + i * 8)), share);
+      v128.store(at, p);
+      storeParts(at + 16, p);
+      at += 48;
+    }
+    if (i < end) {
+      const p = f64x2.mul(f64x2.abs(v128.load64_zero(values + i * 8)), share);
       v128.store(at, p);
       storeParts(at + 16, p);
       at += 48;

@@ -52,7 +52,7 @@ describe('a statistical map', () => {
       12,
     );
     expect(last.surprise).toBe(node.surprise);
-    expect(last.score).toBe(node.surprise / (1 + node.surprise));
+    expect(last.score).toBe(node.score);
   });
 
   test('learns and forgets by event time, whether a node fills every window or one in six', () => {
@@ -98,7 +98,7 @@ describe('a statistical map', () => {
     expect(nodes[0]!.metrics[0]!.z).toBeLessThan(-5);
   });
 
-  test('takes the score from the most surprising node and rises with it', () => {
+  test('takes the score from the node least like what it has shown before and rises with it', () => {
     const random = createRandom(4);
     const mapper = new StreamMapper(SETTINGS);
     for (let at = 0; at < 90; at++)
@@ -109,7 +109,8 @@ describe('a statistical map', () => {
     });
     expect([...scores].sort((p, q) => p - q)).toEqual(scores);
     expect(scores.every((score) => score >= 0 && score < 1)).toBe(true);
-    expect(scores[4]).toBeGreaterThan(scores[2]!);
+    expect(scores[4]).toBeGreaterThan(scores[3]!);
+    expect(scores[3]).toBeGreaterThan(scores[1]!);
   });
 
   test('counts windows between two ticks of a slow producer as nothing', () => {

@@ -116,6 +116,12 @@ describe('ComputeState', () => {
     expect(three.state).toEqual(one.state);
   });
 
+  test('raw values are read from wherever in a shared buffer they lie', async () => {
+    const shared = Buffer.concat([Buffer.alloc(3, 7), raw(1, 2, 3), Buffer.alloc(5, 7)]);
+    const answer = await compute({ map: { grid: { rows: 1, cols: 3, rawValues: shared.subarray(3, 15) } } });
+    expect(answer.state).toMatchObject({ net: 6, min: 1, max: 3 });
+  });
+
   test('honors every option: temperature, bins and edges, unit, area, spacing, boundary, policy', async () => {
     const values = [0, 1, 2, -3];
     const plain = (await compute({ map: map(2, 2, values) })).state!;

@@ -211,6 +211,42 @@ describe('a missing metric', () => {
   });
 });
 
+describe('the evidence', () => {
+  const random = createRandom(13);
+  const alone = Array.from({ length: 300 }, () => [random.normal(), Number.NaN]);
+  const evidenceOf = (model: NodeModel, sample: readonly number[]) => {
+    const judgement = createJudgement();
+    model.judge(Float64Array.from(sample), FORGETTING, judgement);
+    return judgement.evidence;
+  };
+
+  test('of a single metric knows the windows of the start', () => {
+    const spikes = alone.slice(0, START_WINDOWS).map(([x], i) => [i % 16 === 9 ? 40 : x!]);
+    const first = judgeAll(alone.slice(0, START_WINDOWS).map(([x]) => [x!])).model;
+    const again = judgeAll(spikes).model;
+    expect(evidenceOf(again, [40])).toBeLessThan(evidenceOf(first, [40]) / 2);
+  });
+
+  test('starts anew when a second metric joins, of which the energy is then remembered', () => {
+    const joined = judgeAll([
+      ...alone,
+      ...Array.from({ length: 65 }, () => [random.normal(), random.normal()]),
+    ]);
+    expect(joined.model.state().novelty!.frame).toBeUndefined();
+    expect(joined.model.state().novelty!.memory.values).toBe(1);
+    expect(judgeAll(alone).model.state().novelty!.frame!.unit).toBeCloseTo(1, 0);
+  });
+
+  test('is that of a memory of nothing yet where the saved state has none', () => {
+    const { novelty, ...older } = structuredClone(judgeAll(alone).model.state());
+    const resumed = NodeModel.restore(plan, older);
+    const judgement = createJudgement();
+    expect(resumed.judge(Float64Array.of(50, Number.NaN), FORGETTING, judgement)).toBe(true);
+    expect(judgement.evidence).toBe(judgement.surprise);
+    expect(resumed.state().novelty!.frame!.center).not.toBe(novelty!.frame!.center);
+  });
+});
+
 describe('learning', () => {
   test('follows the stated formulas', () => {
     const { model } = judgeAll(normals(createRandom(7), 1, START_WINDOWS));

@@ -1,73 +1,68 @@
-/** Updates of modes, whitening and learning of covariances: the bits of plain loops, closed forms, symmetries, SciPy. */
+/** Steps of modes, whitening and learning of covariances: the bits of plain loops, closed forms, symmetries, SciPy. */
 import { describe, expect, test } from '@jest/globals';
 import { inverseSymmetricRoot } from '../../../src/numeric/eigen.ts';
 import { createArena } from '../../../src/numeric/kernels/arena.ts';
-import { learnCovariances, updateModes, whiten } from '../../../src/numeric/kernels/gaussian.ts';
+import { flowModes, learnCovariances, stepModes, whiten } from '../../../src/numeric/kernels/gaussian.ts';
 import { expectNear, expectSameBits, normalsOf, placed } from '../support/arrays.ts';
 
-describe('the update of modes', () => {
-  test.each([1, 2, 5, 8, 33])('has the bits of the plain loop, %d modes', (count) => {
-    for (const isSingle of [false, true]) {
-      const arena = createArena(1);
-      let seed = 0;
-      const plane = () => {
-        const values = normalsOf(count, ++seed);
-        const copy = isSingle ? arena.float32(count) : arena.float64(count);
-        copy.set(values);
-        return copy;
-      };
-      const modes = () => ({ re: plane(), im: plane() });
-      const [a, b, c, x, m, z, y] = [plane(), plane(), plane(), modes(), modes(), modes(), modes()];
-      const round = isSingle ? Math.fround : (value: number) => value;
-      const plain = (part: 're' | 'im') =>
-        Float64Array.from(a, (_, k) => {
-          const kept = round(a[k]! * x[part][k]!);
-          const moved = round(kept + round(b[k]! * m[part][k]!));
-          return round(moved + round(c[k]! * z[part][k]!));
-        });
-      const expected = { re: plain('re'), im: plain('im') };
-      updateModes(arena, { a, x, mean: { b, m }, noise: { c, z } }, y);
-      expectSameBits(y.re, expected.re);
-      expectSameBits(y.im, expected.im);
-      updateModes(arena, { a, x }, y);
-      expectSameBits(
-        y.im,
-        Float64Array.from(a, (_, k) => round(a[k]! * x.im[k]!)),
-      );
-      const drifted = Float64Array.from(a, (_, k) =>
-        round(round(a[k]! * x.re[k]!) + round(c[k]! * z.re[k]!)),
-      );
-      updateModes(arena, { a, x, noise: { c, z } }, x);
-      expectSameBits(x.re, drifted);
+describe('the steps of modes', () => {
+  /** A Gaussian and three noisy maps, in an arena of their own. */
+  function field(count: number) {
+    const arena = createArena(1);
+    let seed = 0;
+    const plane = () => placed(arena, normalsOf(count, ++seed));
+    const modes = () => ({ re: plane(), im: plane() });
+    const power = plane();
+    for (let k = 0; k < count; k++) power[k] = power[k]! ** 2;
+    return { arena, gaussian: { mean: modes(), power }, x: modes(), w: modes(), at: modes(), out: modes() };
+  }
+  const parts = ['re', 'im'] as const;
+
+  test.each([2, 4, 34])('have the bits of the plain loop, %d modes', (count) => {
+    const { arena, gaussian, x, w, at, out } = field(count);
+    const { mean, power } = gaussian;
+    const [level, a, b, c] = [0.3, 0.7, -0.4, 1.3];
+    const signal = Math.sqrt(level);
+    const expected = parts.map((part) =>
+      Array.from(power, (s, k) => {
+        const gain = (signal * s) / (level * s + (1 - level));
+        const x0 = mean[part][k]! + gain * (at[part][k]! - signal * mean[part][k]!);
+        const plain = a * x[part][k]! + b * x0;
+        return { x0, plain, full: plain + c * w[part][k]! };
+      }),
+    );
+    const found = (pick: 'x0' | 'plain' | 'full') =>
+      expected.map((of) => Float64Array.from(of, (one) => one[pick])) as [Float64Array, Float64Array];
+    stepModes(arena, gaussian, { level, at, a, x, b, c }, out);
+    for (const [i, part] of parts.entries()) expectSameBits(out[part], found('plain')[i]!);
+    // What is kept may take the place of what is added, and the result that of its start.
+    stepModes(arena, gaussian, { level, at, a, x, b, c, w, kept: w }, x);
+    for (const [i, part] of parts.entries()) expectSameBits(x[part], found('full')[i]!);
+    for (const [i, part] of parts.entries()) expectSameBits(w[part], found('x0')[i]!);
+  });
+
+  test('flow from level to level as deviations do, and by way of a third as at once', () => {
+    const count = 32;
+    const { arena, gaussian, x } = field(count);
+    const { mean, power } = gaussian;
+    const start = x.re.slice();
+    const deviation = (level: number, k: number) => Math.sqrt(level * power[k]! + (1 - level));
+    flowModes(arena, gaussian, x, 0.2, 0.6);
+    flowModes(arena, gaussian, x, 0.6, 1);
+    for (let k = 0; k < count; k++) {
+      const off = (start[k]! - Math.sqrt(0.2) * mean.re[k]!) / deviation(0.2, k);
+      expect(x.re[k]).toBeCloseTo(mean.re[k]! + off * deviation(1, k), 10);
     }
   });
 
-  test('keeps the law it should: unit variance when a^2 + c^2 = 1', () => {
-    const n = 100_000;
-    const arena = createArena(16);
-    const modes = (seed: number) => ({
-      re: placed(arena, normalsOf(n, seed)),
-      im: placed(arena, normalsOf(n, seed + 1)),
-    });
-    const x = modes(1);
-    const z = modes(3);
-    const a = placed(arena, new Float64Array(n).fill(0.6));
-    const c = placed(arena, new Float64Array(n).fill(0.8));
-    updateModes(arena, { a, x, noise: { c, z } }, x);
-    const variance = [...x.re, ...x.im].reduce((sum, v) => sum + v * v, 0) / (2 * n);
-    expect(Math.abs(variance - 1)).toBeLessThan(5 * Math.sqrt(2 / (2 * n)));
-  });
-
-  test('refuses planes of two precisions', () => {
-    const arena = createArena(1);
-    const x = { re: arena.float64(4), im: arena.float64(4) };
-    const y: { re: Float32Array | Float64Array; im: Float32Array | Float64Array } = {
-      re: arena.float32(4),
-      im: arena.float64(4),
-    };
-    expect(() => updateModes<Float32Array | Float64Array>(arena, { a: arena.float64(4), x }, y)).toThrow(
-      RangeError,
-    );
+  test('take planes of their arena and an even number of modes', () => {
+    const { arena, gaussian, x, at, out } = field(4);
+    const step = { level: 0.5, at, a: 1, x, b: 1, c: 0 };
+    const foreign = { re: new Float64Array(4), im: new Float64Array(4) };
+    expect(() => stepModes(arena, gaussian, { ...step, x: foreign }, out)).toThrow(RangeError);
+    const odd = { ...gaussian, power: gaussian.power.subarray(0, 3) };
+    expect(() => stepModes(arena, odd, step, out)).toThrow(RangeError);
+    expect(() => flowModes(arena, odd, x, 0.5, 1)).toThrow(RangeError);
   });
 });
 

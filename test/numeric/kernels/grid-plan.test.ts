@@ -1,11 +1,12 @@
 /** Compiled stencils and block sums against their plain forms, closed forms, conservation, refinement, scipy.ndimage. */
 import { describe, expect, test } from '@jest/globals';
-import { blockSum, coarserShape } from '../../../src/numeric/block-sum.ts';
 import { createArena } from '../../../src/numeric/kernels/arena.ts';
-import { createGridPlan } from '../../../src/numeric/kernels/grid-plan.ts';
-import { type BoundaryRule, type GradientScheme, gradient } from '../../../src/numeric/stencil.ts';
+import { coarserShape, createGridPlan } from '../../../src/numeric/kernels/grid-plan.ts';
+import type { BoundaryRule, GradientScheme } from '../../../src/numeric/stencil.ts';
 import { createRandom } from '../../../src/random.ts';
 import { expectSameBits, normalsOf, placed, relativeError } from '../support/arrays.ts';
+import { blockSum } from '../support/plain-block-sum.ts';
+import { gradient } from '../support/plain-gradient.ts';
 import { plainLaplacian, plainStencil } from '../support/plain-stencils.ts';
 
 const SHAPES = [

@@ -1,6 +1,18 @@
 /** Compiled sums, entropies and ensembles against their plain forms, closed forms, symmetries, SciPy. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { addHistogram } from '../../../src/numeric/entropy.ts';
+import { createArena } from '../../../src/numeric/kernels/arena.ts';
+import { createStatisticsPlan } from '../../../src/numeric/kernels/statistics-plan.ts';
+import { runThrough } from '../../../src/numeric/slices.ts';
+import { expectNear, expectSameBits, normalsOf, placed, relativeError } from '../support/arrays.ts';
+import { addEntropy, ENTROPY } from '../support/plain-entropy.ts';
+import {
+  addBoltzmannWeights,
+  addReducedMean,
+  addReducedVariance,
+  logSumExp,
+} from '../support/plain-log-sum-exp.ts';
 import {
   addMoments,
   addSquaredDeviations,
@@ -8,17 +20,7 @@ import {
   createMoments,
   MOMENTS,
   pairValue,
-} from '../../../src/numeric/compensated-sum.ts';
-import { addEntropy, addHistogram, ENTROPY } from '../../../src/numeric/entropy.ts';
-import { createArena } from '../../../src/numeric/kernels/arena.ts';
-import { createStatisticsPlan } from '../../../src/numeric/kernels/statistics-plan.ts';
-import {
-  addBoltzmannWeights,
-  addReducedMean,
-  addReducedVariance,
-  logSumExp,
-} from '../../../src/numeric/log-sum-exp.ts';
-import { expectNear, expectSameBits, normalsOf, placed, relativeError } from '../support/arrays.ts';
+} from '../support/plain-sums.ts';
 
 const finite = fc.double({ min: -1e6, max: 1e6, noNaN: true });
 const arrays = fc.array(finite, { minLength: 1, maxLength: 300 });
@@ -127,7 +129,14 @@ describe('the compiled Boltzmann ensemble', () => {
     const { arena, plan, values } = planned(list);
     const weights = arena.float64(values.length);
     const least = plan.least(values);
-    return { ...plan.ensemble(values, least, temperature, weights), weights, least, plan, values, arena };
+    return {
+      ...runThrough(plan.ensemble(values, least, temperature, weights)),
+      weights,
+      least,
+      plan,
+      values,
+      arena,
+    };
   };
 
   test('of energies 0, 1, 2 has its weights', () => {

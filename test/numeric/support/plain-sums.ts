@@ -1,5 +1,5 @@
 /**
- * Compensated sums (Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", ZAMM 54, 1974)
+ * The plain forms of compiled sums: compensated (Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", ZAMM 54, 1974)
  * and the moments built on them. An accumulator is a pair in a Float64Array, the running sum and its correction, so
  * that a long array can be taken in slices without changing a bit of the result. All values must be finite.
  */

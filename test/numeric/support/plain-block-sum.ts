@@ -1,13 +1,5 @@
-/**
- * 2x2 block sums: the next coarser level of a masked grid. Row-major, masks hold one byte a cell (1 observed). A
- * coarse cell is the sum of its observed cells and is observed when one of them is, so the total over observed cells
- * is the same on every level. Odd sides end in half blocks.
- */
-
-/** Sides of the next coarser level. */
-export function coarserShape(rows: number, cols: number): { rows: number; cols: number } {
-  return { rows: Math.ceil(rows / 2), cols: Math.ceil(cols / 2) };
-}
+/** 2x2 block sums cell by cell: the plain form of the compiled ones. */
+import { coarserShape } from '../../../src/numeric/kernels/grid-plan.ts';
 
 /** Writes the block sums to `outValues` and `outObserved`, both of `coarserShape` cells; may not alias. O(cells). */
 export function blockSum(
