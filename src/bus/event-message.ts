@@ -5,9 +5,9 @@ import {
   fromBinary,
   type MessageInitShape,
   type MessageShape,
-  toBinary,
 } from '@bufbuild/protobuf';
 import type { Msg } from '@nats-io/transport-node';
+import { encodeMessage } from '../encode.ts';
 import { describeError } from '../errors.ts';
 import type { BusEvent } from './bus.ts';
 import { readEventHeaders } from './headers.ts';
@@ -39,5 +39,5 @@ export function encodeEvent<Schema extends DescMessage>(
   topic: Topic<Schema>,
   message: MessageInitShape<Schema>,
 ): Uint8Array {
-  return toBinary(topic.schema, create(topic.schema, message));
+  return encodeMessage(topic.schema, create(topic.schema, message));
 }

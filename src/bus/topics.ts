@@ -8,6 +8,9 @@ import { PriorFittedSchema } from '../gen/homeostat/diffusion/v1/diffusion_event
 import {
   EnergyMapUpdatedSchema,
   ForecastScoredSchema,
+  ModelStageChangedSchema,
+  ProofIssuedSchema,
+  RegimeChangedSchema,
   StreamConfiguredSchema,
 } from '../gen/homeostat/energy/v1/energy_events_pb.ts';
 import {
@@ -62,6 +65,9 @@ export const topics = {
   energyMapUpdated: topic(EnergyMapUpdatedSchema, 'recorded'),
   streamConfigured: topic(StreamConfiguredSchema, 'recorded'),
   forecastScored: topic(ForecastScoredSchema, 'recorded'),
+  regimeChanged: topic(RegimeChangedSchema, 'recorded'),
+  modelStageChanged: topic(ModelStageChangedSchema, 'recorded'),
+  proofIssued: topic(ProofIssuedSchema, 'recorded'),
   priorFitted: topic(PriorFittedSchema, 'recorded'),
   defenseLevelChanged: topic(DefenseLevelChangedSchema, 'recorded'),
   phaseRiskAssessed: topic(PhaseRiskAssessedSchema, 'recorded'),

@@ -1,6 +1,8 @@
 /**
  * The door of the energy context: closed windows of telemetry become energy maps, which are kept, explained, watched,
- * forecast and announced; maps handed in are analyzed and forecast. Consumes WindowClosed; publishes EnergyMapUpdated and StreamConfigured.
+ * forecast, classified and announced; maps handed in are analyzed, forecast and classified; reports of what became of
+ * them are learned from, and what is said of maps is proven. Consumes WindowClosed; publishes EnergyMapUpdated,
+ * RegimeChanged, ForecastScored, ModelStageChanged, ProofIssued and StreamConfigured.
  *
  * Needs SQL and the bus. Everything in memory can be read back from the last commit, bit for bit, so a stream is opened
  * when its first window comes.
@@ -9,20 +11,42 @@ import type { Bus, Subscription } from '../bus/bus.ts';
 import { topics } from '../bus/topics.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { describeError } from '../errors.ts';
+import type { NewId } from '../ids.ts';
+import { runInSlices, type Steps } from '../numeric/slices.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { ServiceBinding } from '../rpc/handler.ts';
 import type { Migration, Store } from '../store/store.ts';
+import { createFeedbackService } from './feedback/feedback-service.ts';
+import { energyFeedbackMigration } from './feedback/feedback-tables-store.ts';
+import { findForecast, pruneForecasts } from './feedback/kept-forecast-store.ts';
+import { pruneLogits } from './feedback/label-store.ts';
+import { highVrmseOf } from './forecast/forecast-service.ts';
 import { energyForecastMigration } from './forecast/forecast-store.ts';
+import type { Forecaster } from './forecast/forecaster.ts';
 import { createMapIngest, type MapIngest } from './ingest.ts';
+import type { StreamName } from './map/map-message.ts';
 import { createMapStore, energyMapMigration, type MapStore } from './map-store.ts';
-import { createEnergyService } from './service.ts';
+import type { ProofLedger } from './proof/issue-service.ts';
+import { createProofService } from './proof/proof-service.ts';
+import { energyProofMigration } from './proof/proof-store.ts';
+import { createJudge } from './regime/judge-service.ts';
+import { energyRegimeMigration } from './regime/regime-store.ts';
+import { createEnergyService, requireStream } from './service.ts';
 import { createStreamStore, energyStreamMigration } from './store.ts';
 import { createMapFeed, type MapFeed } from './watch.ts';
+
+export { gridDigest } from './map/digest.ts';
+export { readMapInput } from './map/map-input.ts';
+export type { ProofLedger } from './proof/issue-service.ts';
+export { idText, parseReceipt } from './proof/receipt.ts';
 
 export const energyMigrations: readonly Migration[] = [
   energyStreamMigration,
   energyMapMigration,
   energyForecastMigration,
+  energyRegimeMigration,
+  energyFeedbackMigration,
+  energyProofMigration,
 ];
 
 export interface EnergyConfig {
@@ -57,14 +81,24 @@ export interface EnergyDeps {
   readonly bus: Bus;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly newId: NewId;
+  readonly ledger: ProofLedger;
 }
 
 export interface Energy {
   readonly services: readonly ServiceBinding[];
+  /** The forecast of a stream's next map, row-major; undefined while nothing of it is learned. */
+  forecast(stream: StreamName): Promise<ForecastCells | undefined>;
   /** Takes windows in from where the last commit left off. */
   start(): Promise<void>;
   /** Takes no more in, finishes the batch under way, and leaves no timer. */
   stop(): Promise<void>;
+}
+
+interface ForecastCells {
+  readonly rows: number;
+  readonly cols: number;
+  readonly cells: Float64Array;
 }
 
 /** Name of the durable consumer of closed windows. */
@@ -93,6 +127,7 @@ export function createEnergy(deps: EnergyDeps): Energy {
   );
   exportMetrics(metrics, ingest, shared.feed);
   let running: { readonly windows: Subscription; readonly pruning: Pruning } | undefined;
+  const unavailable = () => (running ? [] : ['STARTING']);
 
   return {
     services: [
@@ -100,10 +135,32 @@ export function createEnergy(deps: EnergyDeps): Energy {
         ...shared,
         sendBytesMax: config.sendBytesMax,
         heartbeatMs: config.heartbeatMs,
-        withForecaster: ingest.withForecaster,
-        unavailable: () => (running ? [] : ['STARTING']),
+        withStream: ingest.withStream,
+        unavailable,
+      }),
+      createFeedbackService({
+        ...shared,
+        requireStream: (stream) => requireStream(shared.streams, stream),
+        unavailable,
+      }),
+      createProofService({
+        ...shared,
+        newId: deps.newId,
+        ledger: deps.ledger,
+        durabilityClass: () => bus.durability,
+        requireStream: (stream) => requireStream(shared.streams, stream),
+        judge: createJudge({ ...shared, withStream: ingest.withStream }),
+        forecastOf: (forecastId) => findForecast(store, forecastId),
+        q95Of: (stream, horizon) => highVrmseOf(ingest, stream, horizon),
+        unavailable,
       }),
     ],
+    async forecast(stream) {
+      if ((await shared.streams.find(stream)) === undefined) return undefined;
+      return ingest.withStream(stream, ({ forecaster }) =>
+        runInSlices(nextMap(forecaster), { clock, sliceMs: config.sliceMs }),
+      );
+    },
     async start() {
       const windows = await bus.consume({
         topic: topics.windowClosed,
@@ -125,17 +182,25 @@ export function createEnergy(deps: EnergyDeps): Energy {
   };
 }
 
+function* nextMap(forecaster: Forecaster): Steps<ForecastCells | undefined> {
+  const { latest } = forecaster;
+  const forecast = yield* forecaster.predict({ steps: 1, coverage: 0.9 });
+  return latest && forecast && { rows: latest.rows, cols: latest.cols, cells: forecast.path[0]! };
+}
+
 interface Pruning {
   stop(): Promise<void>;
 }
 
 /** Drops what is past its retention, each interval; a failed run is logged and tried again at the next. */
-function startPruning({ config, clock, logger }: EnergyDeps, maps: MapStore): Pruning {
+function startPruning({ config, clock, store, logger }: EnergyDeps, maps: MapStore): Pruning {
   let running: Promise<void> | undefined;
   const run = async () => {
     const nowMs = clock.nowMs();
     try {
       await maps.prune(nowMs - config.mapRetentionMs, nowMs - config.explanationRetentionMs);
+      await pruneLogits(store, nowMs - config.mapRetentionMs);
+      await pruneForecasts(store, nowMs);
     } catch (error) {
       logger.warn({ error: describeError(error) }, 'energy maps could not be pruned');
     }

@@ -30,10 +30,43 @@ export const energyError = defineErrors('homeostat.energy', {
   ),
   NODE_NOT_FOUND: reason('NOT_FOUND', ['node'], (m) => `the map observed no node ${m.node}`),
   NOT_STATISTICAL: reason('FAILED_PRECONDITION', [], () => 'a physical map has no attribution'),
-  VERSION_CONFLICT: reason('ABORTED', ['current'], (m) => `the configuration has version ${m.current}`),
+  VERSION_CONFLICT: reason('ABORTED', ['current'], (m) => `the version is now ${m.current}`),
   RESUME_TOO_OLD: reason(
     'FAILED_PRECONDITION',
     ['oldest'],
     (m) => `the maps to resume from are no longer held; the oldest one is from ${m.oldest}`,
+  ),
+  PROOF_NOT_FOUND: reason('NOT_FOUND', ['proof_id'], (m) => `there is no proof ${m.proof_id}`),
+  FORECAST_NOT_FOUND: reason(
+    'NOT_FOUND',
+    ['forecast_id'],
+    (m) => `there is no forecast ${m.forecast_id}, or it is no longer kept`,
+  ),
+  MODEL_NOT_FOUND: reason('NOT_FOUND', ['model_id'], (m) => `there is no model ${m.model_id}`),
+  OBSERVATION_REPLAYED: reason(
+    'ALREADY_EXISTS',
+    ['proof_id'],
+    (m) => `the observation was verified before, by proof ${m.proof_id}`,
+  ),
+  NONCE_REUSED: reason(
+    'ALREADY_EXISTS',
+    ['proof_id'],
+    (m) => `the nonce was used before, for proof ${m.proof_id}`,
+  ),
+  LEDGER_READ_ONLY: reason('UNAVAILABLE', ['reason'], (m) => `the ledger takes no entries: ${m.reason}`),
+  WRONG_STAGE: reason(
+    'FAILED_PRECONDITION',
+    ['stage', 'needs'],
+    (m) => `the model is ${m.stage}, which has to be ${m.needs}`,
+  ),
+  EVIDENCE_TOO_WEAK: reason(
+    'FAILED_PRECONDITION',
+    ['paired', 'needs', 'p_value'],
+    (m) => `${m.paired} paired forecasts at p = ${m.p_value} do not suffice; it takes ${m.needs} at p < 0.05`,
+  ),
+  IDEMPOTENCY_KEY_REUSED: reason(
+    'ALREADY_EXISTS',
+    [],
+    () => 'the idempotency key named another command before',
   ),
 });

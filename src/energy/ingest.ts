@@ -11,18 +11,25 @@ import { MapMode, StreamConfigSchema } from '../gen/homeostat/energy/v1/energy_s
 import type { WindowClosed } from '../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
 import { runInSlices, type Steps } from '../numeric/slices.ts';
 import type { Store } from '../store/store.ts';
+import { saveLogits } from './feedback/label-store.ts';
+import { commitModels, type DatedChange, takeUpFeedback } from './feedback/model-ingest.ts';
+import { packModels } from './feedback/model-store.ts';
+import { StreamModels } from './feedback/stream-models.ts';
 import type { ForecastSettings } from './forecast/forecast-store.ts';
-import { Forecaster } from './forecast/forecaster.ts';
-import type { Scored, ScoredWindow } from './forecast/score.ts';
+import type { Forecaster } from './forecast/forecaster.ts';
+import { nextVrmse, type Scored, type ScoredWindow } from './forecast/score.ts';
 import { forecastSettings } from './forecast/settings.ts';
 import { type Assembly, createAssembly } from './map/assembly.ts';
 import { type MappedWindow, StreamMapper } from './map/energy-map.ts';
-import { modeToProto, type StreamName, streamKey } from './map/map-message.ts';
+import { type JudgedWindow, modeToProto, type StreamName, streamKey } from './map/map-message.ts';
 import { mapSettings, type StreamDefaults } from './map/settings.ts';
 import { type MapWindow, readWindow } from './map/window.ts';
 import type { MapStore } from './map-store.ts';
-import { recordForecastScored, recordMapUpdated } from './publish.ts';
+import { recordForecastScored, recordMapUpdated, recordRegimeChanged } from './publish.ts';
+import { regimeSettings } from './regime/regime-message.ts';
+import { RegimeTracker } from './regime/regime-tracker.ts';
 import type { StreamStore } from './store.ts';
+import { createTurns } from './turns.ts';
 import type { MapFeed } from './watch.ts';
 
 export interface IngestDeps {
@@ -53,29 +60,37 @@ export interface MapIngest {
   /** Folds and commits one batch; rejects when any stream of it could not be, the others being committed. */
   take(batch: readonly WindowClosed[]): Promise<void>;
   /**
-   * Does work with what forecasts learned of a stream, while no batch changes it; a stream without windows has learned
+   * Does work with what was learned of a stream, while no batch changes it; a stream without windows has learned
    * nothing. Waits for the batch and the work before it.
    */
-  withForecaster<Result>(stream: StreamName, work: (live: ForecastView) => Promise<Result>): Promise<Result>;
+  withStream<Result>(stream: StreamName, work: (live: StreamView) => Promise<Result>): Promise<Result>;
   counts(): IngestCounts;
 }
 
-/** What a forecast of a stream is made from; borrowed. */
-export interface ForecastView {
+/** What was learned of a stream; borrowed. */
+export interface StreamView {
+  /** The forecaster of the ACTIVE model. */
   readonly forecaster: Forecaster;
+  /** Number of that model, from 1. */
+  readonly modelVersion: number;
   readonly settings: ForecastSettings;
+  readonly regime: RegimeTracker;
 }
 
 /** A stream in memory. */
 interface LiveStream {
   readonly mapper: StreamMapper;
-  readonly forecaster: Forecaster;
+  readonly models: StreamModels;
   forecastSettings: ForecastSettings;
+  readonly regime: RegimeTracker;
   readonly assembly: Assembly;
   configVersion: number;
   /** Windows mapped when the last snapshot was taken; undefined before the first. */
   snapshotAt: number | undefined;
 }
+
+/** Parts of a stream committed at once: a transaction holds the event loop. */
+const PARTS_AT_ONCE = 16;
 
 export function createMapIngest(deps: IngestDeps): MapIngest {
   const live = new Map<string, LiveStream>();
@@ -107,9 +122,12 @@ export function createMapIngest(deps: IngestDeps): MapIngest {
         [...byStream].map(([key, { stream, parts }]) =>
           inTurn(key, async () => {
             try {
-              const counted = await foldBatch(deps, stream, await opened(stream), parts);
-              for (const name of ['parts', 'duplicates', 'incomplete', 'maps'] as const)
-                totals[name] += counted[name];
+              for (let from = 0; from < parts.length; from += PARTS_AT_ONCE) {
+                const some = parts.slice(from, from + PARTS_AT_ONCE);
+                const counted = await foldBatch(deps, stream, await opened(stream), some);
+                for (const name of ['parts', 'duplicates', 'incomplete', 'maps'] as const)
+                  totals[name] += counted[name];
+              }
             } catch (error) {
               live.delete(key);
               throw error;
@@ -119,51 +137,47 @@ export function createMapIngest(deps: IngestDeps): MapIngest {
       );
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     },
-    withForecaster: (stream, work) =>
+    withStream: (stream, work) =>
       inTurn(streamKey(stream), async () => {
-        const { forecaster, forecastSettings: settings } = await opened(stream);
-        return work({ forecaster, settings });
+        const { models, forecastSettings: settings, regime } = await opened(stream);
+        const { modelVersion } = models.roster.active;
+        return work({ forecaster: models.active, modelVersion, settings, regime });
       }),
     counts: () => ({ ...totals, streams: live.size }),
   };
 }
 
-/** Work of one key runs one after the other, in the order it was asked for. */
-function createTurns() {
-  const last = new Map<string, Promise<void>>();
-  return <Result>(key: string, work: () => Promise<Result>): Promise<Result> => {
-    const run = (last.get(key) ?? Promise.resolve()).then(work);
-    const ended = run
-      .then(
-        () => undefined,
-        () => undefined,
-      )
-      .then(() => {
-        if (last.get(key) === ended) last.delete(key);
-      });
-    last.set(key, ended);
-    return run;
-  };
+/** What came of one window. */
+interface FoldedWindow {
+  readonly map: JudgedWindow;
+  readonly scored: readonly Scored[];
+  readonly changes: readonly DatedChange[];
 }
 
-/** The map of the next window, and how its forecasts did. */
+/** The map of the next window with its regime, how its forecasts did, and what followed for the models. */
 function* foldWindow(
-  { mapper, forecaster, forecastSettings: settings }: LiveStream,
+  { mapper, models, forecastSettings: settings, regime }: LiveStream,
   window: MapWindow,
-): Steps<{ readonly map: MappedWindow; readonly scored: readonly Scored[] }> {
-  const map = yield* mapper.fold(window);
+): Steps<FoldedWindow> {
+  const map: MappedWindow = yield* mapper.fold(window);
+  const { startMs, endMs, observed, state } = map;
   const { rows, cols, version } = map.layout;
-  const scored = yield* forecaster.fold({
-    ...settings,
-    rows,
-    cols,
-    layout: `${map.mode} ${version}`,
-    startMs: map.startMs,
-    endMs: map.endMs,
-    cells: new Float64Array(map.cells),
-    observed: map.observed,
+  const layout = `${map.mode} ${version}`;
+  const cells = new Float64Array(map.cells);
+  const place = { rows, cols, layout, startMs, cells, observed };
+  const { scored, changes } = yield* models.fold({ ...settings, ...place, endMs });
+  const judged = yield* regime.fold({
+    ...place,
+    boundary: settings.boundary,
+    count: state.totals.count,
+    net: state.totals.net,
+    spatialEntropy: state.totals.spatialEntropy,
+    variance: state.variance,
+    vrmse: nextVrmse(scored),
+    surprise: map.surprise,
   });
-  return { map, scored };
+  const dated = changes.map((change) => ({ ...change, atMs: endMs }));
+  return { map: { ...map, regime: judged }, scored, changes: dated };
 }
 
 /**
@@ -177,18 +191,21 @@ async function openStream(deps: IngestDeps, stream: StreamName): Promise<LiveStr
     const config = record?.config ?? create(StreamConfigSchema);
     return {
       mapper: new StreamMapper(mapSettings(config, deps.defaults)),
-      forecaster: new Forecaster(),
+      models: new StreamModels(),
       forecastSettings: forecastSettings(config),
+      regime: new RegimeTracker(regimeSettings(config)),
       assembly: createAssembly(Number.MIN_SAFE_INTEGER),
       configVersion: record?.version ?? 0,
       snapshotAt: undefined,
     };
   }
   const mapper = StreamMapper.restore(snapshot.state);
+  const config = (await deps.streams.find(stream))?.config ?? create(StreamConfigSchema);
   const current = {
     mapper,
-    forecaster: new Forecaster(snapshot.forecast?.state),
-    forecastSettings: snapshot.forecast?.settings ?? (await configuredForecasts(deps, stream)),
+    models: new StreamModels(snapshot.forecast?.models),
+    forecastSettings: snapshot.forecast?.settings ?? forecastSettings(config),
+    regime: new RegimeTracker(snapshot.regime ?? regimeSettings(config)),
     assembly: createAssembly(snapshot.throughMs),
     configVersion: snapshot.configVersion,
     snapshotAt: mapper.windows,
@@ -200,10 +217,6 @@ async function openStream(deps: IngestDeps, stream: StreamName): Promise<LiveStr
   return current;
 }
 
-async function configuredForecasts(deps: IngestDeps, stream: StreamName): Promise<ForecastSettings> {
-  return forecastSettings((await deps.streams.find(stream))?.config ?? create(StreamConfigSchema));
-}
-
 /** Folds the parts of one stream and commits what came of them. */
 async function foldBatch(
   deps: IngestDeps,
@@ -211,11 +224,14 @@ async function foldBatch(
   current: LiveStream,
   parts: readonly WindowClosed[],
 ) {
-  const { mapper, assembly } = current;
+  const { mapper, models, assembly } = current;
   const reconfigured = await configureNext(deps, stream, current);
+  const { isChanged, calibration } = await takeUpFeedback(deps.store, stream, current);
+  const before = models.roster;
   const accepted: WindowClosed[] = [];
-  const mapped: MappedWindow[] = [];
+  const mapped: JudgedWindow[] = [];
   const scores: ScoredWindow[] = [];
+  const changes: DatedChange[] = [];
   let incomplete = 0;
   for (const part of parts) {
     const offered = assembly.offer(part);
@@ -223,8 +239,9 @@ async function foldBatch(
     accepted.push(part);
     incomplete += offered.incomplete;
     for (const ready of offered.ready) {
-      const { map, scored } = await runInSlices(foldWindow(current, readWindow(ready)), deps);
+      const { map, scored, changes: next } = await runInSlices(foldWindow(current, readWindow(ready)), deps);
       mapped.push(map);
+      changes.push(...next);
       if (scored.length > 0) scores.push({ startMs: map.startMs, scored });
     }
   }
@@ -234,30 +251,44 @@ async function foldBatch(
     incomplete,
     maps: mapped.length,
   };
-  if (accepted.length === 0 && !reconfigured) return counted;
+  const isOther = reconfigured || isChanged;
+  if (accepted.length === 0 && !isOther) return counted;
 
   const learned = mapper.windows - (current.snapshotAt ?? Number.NEGATIVE_INFINITY);
-  const isDue = reconfigured || learned >= deps.snapshotWindows;
+  const isDue = isOther || learned >= deps.snapshotWindows;
   const throughMs = assembly.throughMs();
   const inputs = isDue ? accepted.filter((part) => assembly.unfinished().includes(part)) : accepted;
+  const packed = isDue ? packModels(models.state()) : undefined;
+  const nowMs = deps.clock.nowMs();
   await deps.store.transact(async (tx) => {
     await deps.streams.save(tx, {
       stream,
       inputs,
       mapCount: mapper.windows,
       effectiveMode: mapper.windows > 0 ? modeToProto(mapper.mode) : MapMode.UNSPECIFIED,
-      snapshot: isDue
+      snapshot: packed
         ? {
             state: mapper.snapshot(),
-            forecast: { settings: current.forecastSettings, state: current.forecaster.state() },
+            forecast: { settings: current.forecastSettings, models: packed },
+            regime: current.regime.state(),
             configVersion: current.configVersion,
             throughMs,
           }
         : undefined,
     });
-    await deps.maps.add(tx, stream, mapped, deps.clock.nowMs());
-    for (const map of mapped) await recordMapUpdated(deps.bus, tx, stream, map);
+    await deps.maps.add(tx, stream, mapped, nowMs);
+    await saveLogits(
+      tx,
+      stream,
+      mapped.map(({ startMs, regime }) => ({ startMs, logits: regime.logits })),
+      nowMs,
+    );
+    for (const map of mapped) {
+      await recordMapUpdated(deps.bus, tx, stream, map);
+      await recordRegimeChanged(deps.bus, tx, stream, map);
+    }
     for (const score of scores) await recordForecastScored(deps.bus, tx, stream, score);
+    await commitModels(deps.bus, tx, stream, { before, models, changes, packed, calibration });
   });
   if (isDue) current.snapshotAt = mapper.windows;
   deps.feed.publish(stream, mapped);
@@ -271,6 +302,7 @@ async function configureNext(deps: IngestDeps, stream: StreamName, current: Live
   if (record === undefined || version === current.configVersion) return false;
   current.mapper.configure(mapSettings(record.config, deps.defaults));
   current.forecastSettings = forecastSettings(record.config);
+  current.regime.configure(regimeSettings(record.config));
   current.configVersion = version;
   return true;
 }

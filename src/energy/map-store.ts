@@ -7,9 +7,8 @@ import { deserialize, serialize } from 'node:v8';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type EnergyMap, EnergyMapSchema } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { Migration, Queries, Store, Tx } from '../store/store.ts';
-import type { MappedWindow } from './map/energy-map.ts';
 import type { Explanation } from './map/explanation.ts';
-import { mapToProto, type StreamName } from './map/map-message.ts';
+import { type JudgedWindow, mapToProto, type StreamName } from './map/map-message.ts';
 import type { StreamTables } from './store.ts';
 
 interface MapRow {
@@ -96,7 +95,7 @@ export interface MapSpan {
 
 export interface MapStore {
   /** Adds maps to a stream, each window once. */
-  add(tx: Tx, stream: StreamName, maps: readonly MappedWindow[], nowMs: number): Promise<void>;
+  add(tx: Tx, stream: StreamName, maps: readonly JudgedWindow[], nowMs: number): Promise<void>;
   /** The map whose window holds an instant, or the latest; level 0, nodes included, its grid raw. */
   find(stream: StreamName, atMs: number | undefined): Promise<EnergyMap | undefined>;
   /** The maps of a span, as `find` gives them. */
@@ -175,7 +174,7 @@ export function createMapStore(store: Store): MapStore {
 async function addMaps(
   query: Queries<MapTables>,
   stream: StreamName,
-  maps: readonly MappedWindow[],
+  maps: readonly JudgedWindow[],
   nowMs: number,
 ): Promise<void> {
   if (maps.length === 0) return;

@@ -1,6 +1,6 @@
 /**
- * What this context announces: maps as they are made, their forecasts once scored, and configurations. All recorded, in
- * the caller's transaction.
+ * What this context announces: maps as they are made, changes of regime, forecasts once scored, and configurations. All
+ * recorded, in the caller's transaction.
  */
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Bus } from '../bus/bus.ts';
@@ -9,8 +9,8 @@ import type { StreamConfig } from '../gen/homeostat/energy/v1/energy_service_pb.
 import type { Tx } from '../store/store.ts';
 import { scoreToProto } from './forecast/forecast-message.ts';
 import type { ScoredWindow } from './forecast/score.ts';
-import type { MappedWindow } from './map/energy-map.ts';
-import { mapToProto, type StreamName, streamKey } from './map/map-message.ts';
+import { type JudgedWindow, mapToProto, type StreamName, streamKey } from './map/map-message.ts';
+import { posteriorToProto, regimeToProto } from './regime/regime-message.ts';
 
 /** Larger grids are left out of events. */
 const EVENT_GRID_BYTES_MAX = 64 * 1024;
@@ -20,12 +20,31 @@ export async function recordMapUpdated(
   bus: Pick<Bus, 'record'>,
   tx: Tx,
   stream: StreamName,
-  mapped: MappedWindow,
+  mapped: JudgedWindow,
 ): Promise<void> {
   const map = mapToProto(stream, mapped, 'VALUES');
   if (mapped.cells.byteLength > EVENT_GRID_BYTES_MAX) delete map.grid;
   const key = `${streamKey(stream)}.${mapped.startMs}`;
   await bus.record(tx, topics.energyMapUpdated, key, { map, endOfInput: mapped.endOfInput });
+}
+
+/** Announces that a map changed the label of its stream; nothing where it did not. */
+export async function recordRegimeChanged(
+  bus: Pick<Bus, 'record'>,
+  tx: Tx,
+  stream: StreamName,
+  { startMs, regime }: JudgedWindow,
+): Promise<void> {
+  const { changedFrom, label, posterior, onsetMs } = regime;
+  if (changedFrom === undefined) return;
+  await bus.record(tx, topics.regimeChanged, `${streamKey(stream)}.${startMs}`, {
+    stream: { ...stream },
+    start: timestampFromMs(startMs),
+    from: regimeToProto(changedFrom),
+    to: regimeToProto(label),
+    posterior: posteriorToProto(posterior),
+    ...(onsetMs !== undefined && { onset: timestampFromMs(onsetMs) }),
+  });
 }
 
 /** Announces a configuration, defaults filled in. */

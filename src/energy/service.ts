@@ -13,15 +13,17 @@ import type { Store } from '../store/store.ts';
 import { energyError } from './errors.ts';
 import { createForecastHandlers, type ForecastDeps } from './forecast/forecast-service.ts';
 import { explainNode, explainNodes } from './map/explanation.ts';
+import { createLevels, type Levels } from './map/levels.ts';
 import { coarsened, explainedToProto, gridCells, gridToProto, type StreamName } from './map/map-message.ts';
 import { createComputeHandlers } from './map/service.ts';
 import { configViolations, type StreamDefaults, withDefaults } from './map/settings.ts';
 import type { MapStore } from './map-store.ts';
 import { recordStreamConfigured } from './publish.ts';
+import { createRegimeHandlers } from './regime/regime-service.ts';
 import type { StreamRecord, StreamStore } from './store.ts';
 import { type MapFeed, watchMaps } from './watch.ts';
 
-export interface ServiceDeps extends Pick<ForecastDeps, 'withForecaster'> {
+export interface ServiceDeps extends Pick<ForecastDeps, 'withStream'> {
   readonly clock: Clock;
   readonly store: Store;
   readonly streams: StreamStore;
@@ -44,14 +46,18 @@ const LIST_BYTES_MAX = 16 * 1024 * 1024;
 /** Where a stream without maps stands: before every window. */
 const BEFORE_ALL_MS = Number.MIN_SAFE_INTEGER;
 
+/** A stream, or STREAM_NOT_FOUND. */
+export async function requireStream(streams: StreamStore, stream: StreamName): Promise<StreamRecord> {
+  const record = await streams.find(stream);
+  if (record === undefined) throw energyError('STREAM_NOT_FOUND', { ...stream });
+  return record;
+}
+
 export function createEnergyService(deps: ServiceDeps): ServiceBinding {
   const { streams, maps } = deps;
+  const levels = createLevels();
 
-  const streamOf = async (name: StreamName): Promise<StreamRecord> => {
-    const record = await streams.find(name);
-    if (record === undefined) throw energyError('STREAM_NOT_FOUND', { ...name });
-    return record;
-  };
+  const streamOf = (name: StreamName) => requireStream(streams, name);
   const mapOf = async (name: StreamName, at: Timestamp | undefined): Promise<EnergyMap> => {
     const map = await maps.find(name, at && timestampMs(at));
     if (map !== undefined) return map;
@@ -62,13 +68,14 @@ export function createEnergyService(deps: ServiceDeps): ServiceBinding {
   const handlers: Handlers<typeof EnergyService> = {
     ...createComputeHandlers(deps),
     ...createForecastHandlers({ ...deps, requireStream: streamOf }),
+    ...createRegimeHandlers({ ...deps, requireStream: streamOf }),
 
     async getMap(request) {
       const map = await mapOf(streamName(request.stream), request.at);
-      return { map: readable(map, request.level) };
+      return { map: readable(map, request.level, levels) };
     },
 
-    listMaps: (request) => listMaps(deps, streamOf, request),
+    listMaps: (request) => listMaps(deps, levels, streamOf, request),
 
     async *watchMaps(request, call) {
       const stream = streamName(request.stream);
@@ -88,7 +95,7 @@ export function createEnergyService(deps: ServiceDeps): ServiceBinding {
         },
       );
       for await (const { map, seenMs: token } of watched)
-        yield { resumeToken: String(token), ...(map && { map: readable(map, request.level) }) };
+        yield { resumeToken: String(token), ...(map && { map: readable(map, request.level, levels) }) };
     },
 
     async explainMap(request) {
@@ -127,6 +134,7 @@ type Requests = {
 
 async function listMaps(
   deps: ServiceDeps,
+  levels: Levels,
   streamOf: (name: StreamName) => Promise<StreamRecord>,
   request: Requests['listMaps'],
 ) {
@@ -145,7 +153,7 @@ async function listMaps(
   const page: EnergyMap[] = [];
   let bytes = 0;
   for (const map of held.slice(0, limit)) {
-    const shown = readable(map, request.level);
+    const shown = readable(map, request.level, levels);
     bytes += 4 * shown.grid!.values.length;
     if (page.length > 0 && bytes > LIST_BYTES_MAX) break;
     page.push(shown);
@@ -201,8 +209,8 @@ function parsePlace(token: string, field: string): number | undefined {
 }
 
 /** A held map as replies show it: at the level asked for, its grid as plain values. */
-function readable(map: EnergyMap, level: number): EnergyMap {
-  const shown = coarsened(map, level);
+function readable(map: EnergyMap, level: number, levels: Levels): EnergyMap {
+  const shown = coarsened(map, level, levels);
   const grid = shown.grid!;
   if (grid.rawValues.length === 0) return shown;
   return { ...shown, grid: gridToProto(gridCells(grid), grid.rows, grid.cols, 'VALUES') };

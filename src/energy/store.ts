@@ -6,6 +6,7 @@
 import { deserialize, serialize } from 'node:v8';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
+import { encodeMessage } from '../encode.ts';
 import {
   MapMode,
   type StreamConfig,
@@ -13,9 +14,16 @@ import {
 } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { type WindowClosed, WindowClosedSchema } from '../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
 import type { Migration, Queries, Store, Tx } from '../store/store.ts';
-import { type ForecastSnapshot, readForecast, writeForecast } from './forecast/forecast-store.ts';
+import {
+  type ForecastSnapshot,
+  type RecoveredForecast,
+  readForecast,
+  writeForecast,
+} from './forecast/forecast-store.ts';
 import type { MapperSnapshot } from './map/energy-map.ts';
 import type { StreamName } from './map/map-message.ts';
+import { readRegime, writeRegime } from './regime/regime-store.ts';
+import type { RegimeTrackerState } from './regime/regime-tracker.ts';
 
 export interface StreamRow {
   domain: string;
@@ -105,10 +113,12 @@ export interface StreamRecord {
 }
 
 /** What was learned up to and with a window. */
-export interface SnapshotRecord {
+export interface SnapshotRecord<Forecast = ForecastSnapshot> {
   readonly state: MapperSnapshot;
   /** What forecasts learned; undefined in one written before there were any. */
-  readonly forecast: ForecastSnapshot | undefined;
+  readonly forecast: Forecast | undefined;
+  /** What was learned of the regime; undefined likewise. */
+  readonly regime: RegimeTrackerState | undefined;
   /** Version of the configuration in force. */
   readonly configVersion: number;
   /** Start of that window. */
@@ -117,7 +127,7 @@ export interface SnapshotRecord {
 
 /** What a restart goes on from. */
 export interface Recovery {
-  readonly snapshot: SnapshotRecord | undefined;
+  readonly snapshot: SnapshotRecord<RecoveredForecast> | undefined;
   /** Parts of the windows after it, in order of start and part. */
   readonly inputs: readonly WindowClosed[];
 }
@@ -167,13 +177,14 @@ export function createStreamStore(store: Store): StreamStore {
       await saveStanding(query, progress);
       const { stream, snapshot } = progress;
       if (snapshot) await saveSnapshot(query, stream, snapshot);
-      if (snapshot?.forecast) await writeForecast(tx.query(), stream, snapshot.throughMs, snapshot.forecast);
+      if (snapshot?.forecast) await writeForecast(tx, stream, snapshot.throughMs, snapshot.forecast);
+      if (snapshot?.regime) await writeRegime(tx.query(), stream, snapshot.throughMs, snapshot.regime);
       if (progress.inputs.length === 0) return;
       const rows = progress.inputs.map((part) => ({
         ...progress.stream,
         start_ms: timestampMs(part.start!),
         part: part.part,
-        payload: toBinary(WindowClosedSchema, part),
+        payload: encodeMessage(WindowClosedSchema, part),
       }));
       await query.insertInto('energy_input').values(rows).execute();
     },
@@ -227,7 +238,8 @@ async function readRecovery(store: Store, stream: StreamName): Promise<Recovery>
     .selectAll()
     .where((column) => column.and({ ...stream }))
     .executeTakeFirst();
-  const forecast = row && (await readForecast(store.query(), stream, row.through_ms));
+  const forecast = row && (await readForecast(store, stream, row.through_ms));
+  const regime = row && (await readRegime(store.query(), stream, row.through_ms));
   const inputs = await query
     .selectFrom('energy_input')
     .select('payload')
@@ -239,6 +251,7 @@ async function readRecovery(store: Store, stream: StreamName): Promise<Recovery>
     snapshot: row && {
       state: deserialize(row.payload) as MapperSnapshot,
       forecast,
+      regime,
       configVersion: row.config_version,
       throughMs: row.through_ms,
     },

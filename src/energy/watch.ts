@@ -6,8 +6,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { EnergyMap } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
-import type { MappedWindow } from './map/energy-map.ts';
-import { mapToProto, type StreamName, streamKey } from './map/map-message.ts';
+import { type JudgedWindow, mapToProto, type StreamName, streamKey } from './map/map-message.ts';
 
 /** A map of level 0 and the start of its window. */
 export interface FeedItem {
@@ -28,7 +27,7 @@ export interface FeedListener {
 
 /** Committed maps on their way to whoever watches right now. */
 export interface MapFeed {
-  publish(stream: StreamName, maps: readonly MappedWindow[]): void;
+  publish(stream: StreamName, maps: readonly JudgedWindow[]): void;
   listen(stream: StreamName): FeedListener;
   listeners(): number;
 }

@@ -1,19 +1,26 @@
 /**
- * What forecasts learned of a stream, in SQL: one row per stream, written and read beside the snapshot of its maps. Times
- * are milliseconds since 1970.
+ * What forecasts learned of a stream, in SQL: one row per stream, written and read beside the snapshot of its maps. It
+ * points at the snapshots of the stream's models. Times are milliseconds since 1970.
  */
 import { deserialize, serialize } from 'node:v8';
 import type { BoundaryRule } from '../../numeric/stencil.ts';
-import type { Migration, Queries } from '../../store/store.ts';
+import type { Migration, Tx } from '../../store/store.ts';
+import {
+  type ModelsIndex,
+  type PackedModels,
+  type Reader,
+  readSnapshots,
+  writeSnapshots,
+} from '../feedback/model-store.ts';
+import type { StreamModelsState } from '../feedback/stream-models.ts';
 import type { StreamName } from '../map/map-message.ts';
-import type { ForecasterState } from './forecaster.ts';
 
 interface ForecastRow {
   domain: string;
   cluster: string;
   /** Start of the last window it covers. */
   through_ms: number;
-  /** ForecastSnapshot, structured clone format. */
+  /** Held, structured clone format. */
   payload: Uint8Array;
 }
 
@@ -45,32 +52,50 @@ export interface ForecastSettings {
 /** What was learned, and the settings in force. */
 export interface ForecastSnapshot {
   readonly settings: ForecastSettings;
-  readonly state: ForecasterState;
+  readonly models: PackedModels;
 }
 
-/** What was learned up to and with the window of `throughMs`; undefined when that is not what is held. */
+/** The same as a restart reads it; what is missing begins anew. */
+export interface RecoveredForecast {
+  readonly settings: ForecastSettings;
+  readonly models: Partial<StreamModelsState>;
+}
+
+/** What a row holds: the settings, and where the models' snapshots are. */
+interface Held {
+  readonly settings: ForecastSettings;
+  readonly models: ModelsIndex;
+}
+
+/** What forecasts learned up to and with the window of `throughMs`; undefined when that is not what is held. */
 export async function readForecast(
-  query: Queries<ForecastTables>,
+  reader: Reader,
   stream: StreamName,
   throughMs: number,
-): Promise<ForecastSnapshot | undefined> {
-  const row = await query
+): Promise<RecoveredForecast | undefined> {
+  const row = await reader
+    .query<ForecastTables>()
     .selectFrom('energy_forecast')
     .select('payload')
     .where((column) => column.and({ ...stream, through_ms: throughMs }))
     .executeTakeFirst();
-  return row && (deserialize(row.payload) as ForecastSnapshot);
+  if (row === undefined) return undefined;
+  const { settings, models } = deserialize(row.payload) as Held;
+  return { settings, models: await readSnapshots(reader, stream, models) };
 }
 
 /** Replaces what is held of a stream. */
 export async function writeForecast(
-  query: Queries<ForecastTables>,
+  tx: Tx,
   stream: StreamName,
   throughMs: number,
-  snapshot: ForecastSnapshot,
+  { settings, models }: ForecastSnapshot,
 ): Promise<void> {
-  const row = { through_ms: throughMs, payload: serialize(snapshot) };
-  await query
+  await writeSnapshots(tx, stream, models);
+  const held: Held = { settings, models: models.index };
+  const row = { through_ms: throughMs, payload: serialize(held) };
+  await tx
+    .query<ForecastTables>()
     .insertInto('energy_forecast')
     .values({ ...stream, ...row })
     .onConflict((conflict) => conflict.columns(['domain', 'cluster']).doUpdateSet(row))

@@ -88,8 +88,8 @@ export interface Forecast {
   readonly score: HorizonScore;
 }
 
-/** Larger maps are neither learned nor forecast: their patterns alone would take 256 bytes a cell. */
-export const FORECAST_CELLS_MAX = 16_384;
+/** Larger maps are neither learned nor forecast: what is learned takes about 700 bytes a cell. */
+export const FORECAST_CELLS_MAX = 65_536;
 /** A horizon scored fewer times answers with the weights of the next shorter one. */
 const SCORES_MIN = 8;
 /** Maps held: the newest and the two before it. */
@@ -257,7 +257,7 @@ export class Forecaster {
     this.#predictors = [
       createPersistence(),
       climatology,
-      createSpectral(shape, climatology.mean, models?.spectral),
+      createSpectral(shape, climatology, models?.spectral),
       createDmd(cells, models?.dmd),
       createStencil(shape, models?.stencil),
     ];

@@ -5,7 +5,7 @@ import { energyError } from '../errors.ts';
 import { type GivenMap, readMapInput } from '../map/map-input.ts';
 import { applyNegativeRule } from '../map/negative-policy.ts';
 import { allowedFromProto } from './forecast-message.ts';
-import { FORECAST_CELLS_MAX, type ForecastOptions } from './forecaster.ts';
+import type { ForecastOptions } from './forecaster.ts';
 
 /** Room for what is no grid in a reply, bytes. */
 const REPLY_BYTES_BASE = 4096;
@@ -20,7 +20,13 @@ export interface Question {
   readonly request: PredictRequest;
 }
 
-/** Reads a request whose fields the edge has checked one by one. FIELD_INVALID, SHAPE_MISMATCH, NEGATIVE_ENERGY. */
+/** Cells of all maps of a history, which is learned while somebody waits: some two seconds. */
+const HISTORY_CELLS_MAX = 2 ** 20;
+
+/**
+ * Reads a request whose fields the edge has checked one by one. FIELD_INVALID, SHAPE_MISMATCH, NEGATIVE_ENERGY,
+ * WORK_TOO_LARGE.
+ */
 export function readQuestion(request: PredictRequest): Question {
   const violations: FieldViolation[] = [];
   if (!request.map && !request.stream)
@@ -29,8 +35,9 @@ export function readQuestion(request: PredictRequest): Question {
   const history: Float64Array[] = [];
   if (request.history.length > 0 && !request.map)
     violations.push({ field: 'history', description: 'comes before a map, which is not set' });
-  if (map && request.history.length > 0 && map.cells.length > FORECAST_CELLS_MAX)
-    violations.push({ field: 'history', description: `is of maps of over ${FORECAST_CELLS_MAX} cells` });
+  const asked = (map?.cells.length ?? 0) * request.history.length;
+  if (asked > HISTORY_CELLS_MAX)
+    throw energyError('WORK_TOO_LARGE', { limit: HISTORY_CELLS_MAX, asked }, { retryAfterMs: -1 });
   for (const [at, grid] of request.history.entries()) {
     const read = readMapInput(
       { ...request.map!, grid, observed: new Uint8Array(0) },

@@ -8,6 +8,8 @@ const MEMORY = 64;
 const VARIANCE_MIN = 1e-7;
 /** Skill of an error where persistence made none. */
 const SKILL_MIN = -1e9;
+/** Forecasts a quantile of their errors is told from. */
+const QUANTILE_MIN = 8;
 
 /** One forecast scored. Errors are mean squared, in the unit of the map squared. */
 export interface Scored {
@@ -38,10 +40,12 @@ export interface HorizonScore {
   readonly errors: readonly number[];
   /** VRMSE of each predictor, then of the mixture. */
   readonly vrmse: readonly number[];
+  /** VRMSE of the mixture, of the last 64, oldest first. */
+  readonly recent: readonly number[];
 }
 
 export function createScore(): HorizonScore {
-  return { count: 0, errors: [], vrmse: [] };
+  return { count: 0, errors: [], vrmse: [], recent: [] };
 }
 
 export function learnScore(score: HorizonScore, scored: Scored): HorizonScore {
@@ -52,7 +56,19 @@ export function learnScore(score: HorizonScore, scored: Scored): HorizonScore {
     count,
     errors: [...scored.members, scored.mixture].map((error, at) => blend(score.errors[at], error)),
     vrmse: scored.relative.map((error, at) => blend(score.vrmse[at], Math.sqrt(error))),
+    // Scores of older snapshots hold none.
+    recent: [...(score.recent ?? []), Math.sqrt(scored.relative.at(-1)!)].slice(-MEMORY),
   };
+}
+
+/**
+ * The VRMSE that 95 % of the last 64 forecasts of a horizon were at most at; undefined for fewer than 8, which cannot
+ * tell.
+ */
+export function highVrmse({ recent = [] }: HorizonScore): number | undefined {
+  if (recent.length < QUANTILE_MIN) return undefined;
+  const sorted = [...recent].sort((a, b) => a - b);
+  return sorted[Math.ceil(0.95 * sorted.length) - 1];
 }
 
 /** 1 - error / that of persistence, of the predictor or mixture at a place, at least -1e9; 0 where persistence is exact too. */
@@ -62,10 +78,16 @@ export function skillOf({ errors }: HorizonScore, at: number): number {
   return own > 0 ? SKILL_MIN : 0;
 }
 
+/** VRMSE of the mixture one window ahead; undefined where that was not scored. */
+export function nextVrmse(scored: readonly Scored[]): number | undefined {
+  const next = scored.find(({ horizon }) => horizon === 1);
+  return next && Math.sqrt(next.relative.at(-1)!);
+}
+
 /** Mean squared error over observed cells and the same over their variance; undefined when nothing is observed. */
 export function squaredErrors(
   told: Float32Array | Float64Array,
-  { cells, observed }: Moment,
+  { cells, observed }: Pick<Moment, 'cells' | 'observed'>,
 ): { readonly mean: number; readonly relative: number } | undefined {
   let count = 0;
   let mean = 0;

@@ -2,18 +2,22 @@
  * Advection, diffusion and decay in the waves of a map: u_k = m_k + (u_k - m_k) exp(-kappa - nu |k|^2 - i k c), per
  * window, k in radians a cell. kappa, nu >= 0 are fitted to the logarithm of cross over auto spectrum, c to the phase of
  * the cross spectrum, each weighted by power, over about the last 32 transitions (each forgotten by 1/32 with the next).
- * Two fits are kept, and the one with the lesser recent error answers: without decay and m = 0, which keeps the total of
- * a periodic map, and with decay to the climatology m. Maps that are not periodic are continued by their edge, a
+ * Two fits are kept: without decay and m = 0, which keeps the total of a periodic map, and with decay to the climatology
+ * m. The second answers where its recent error is the lesser and the climatology is of eight correlation times or more:
+ * the mean of fewer says more of when it was taken than of where a map returns to, and a map drifts away from it. Maps that are not periodic are continued by their edge, a
  * quarter side in all directions. O(cells log cells). Uses an arena of its own, so one fit runs at a time.
  */
 import { createArena } from '../../numeric/kernels/arena.ts';
 import { createGridFft } from '../../numeric/kernels/fft-plan.ts';
+import type { Climatology } from './climatology.ts';
 import type { MapShape, Predictor } from './predictor.ts';
 
 const MEMORY = 32;
 /** Waves weaker than this share of the strongest are rounding. */
 const POWER_MIN = 1e-12;
 const REFINEMENTS = 4;
+/** Correlation times 1 / kappa a climatology is of, at least, before maps are said to return to it. */
+const CORRELATION_TIMES_MIN = 8;
 
 interface Law {
   kappa: number;
@@ -44,10 +48,10 @@ interface Planes {
   readonly im: Float64Array;
 }
 
-/** `mean` gives the climatology. Starts from a state, which it takes over, or from nothing. */
+/** `climatology` gives m. Starts from a state, which it takes over, or from nothing. */
 export function createSpectral(
   shape: MapShape,
-  mean: () => Float64Array,
+  climatology: Pick<Climatology, 'mean' | 'span'>,
   from?: SpectralState,
 ): Predictor<SpectralState> {
   const waves = createWaves(shape);
@@ -60,7 +64,7 @@ export function createSpectral(
       if (before === undefined) return;
       const start = waves.transform(before.cells);
       const end = waves.transform(now.cells);
-      const center = waves.transform(mean());
+      const center = waves.transform(climatology.mean());
       yield;
       state.transitions++;
       const share = Math.max(1 / MEMORY, 1 / state.transitions);
@@ -75,10 +79,16 @@ export function createSpectral(
       }
     },
     *predict({ now }, horizons, out) {
-      const fit = state.decaying.error < state.free.error ? state.decaying : state.free;
+      const returns = state.decaying.law.kappa * climatology.span() >= CORRELATION_TIMES_MIN;
+      const fit = returns && state.decaying.error < state.free.error ? state.decaying : state.free;
+      // One that foretells a window no better than no change has nothing to say of later ones.
+      if (fit.error >= 1) {
+        for (const cells of out) cells.set(now.cells);
+        return;
+      }
       const start = waves.transform(now.cells);
       // A law without decay knows no mean.
-      const middle = fit === state.decaying && fit.law.kappa > 0 ? waves.transform(mean()) : zero;
+      const middle = fit === state.decaying && fit.law.kappa > 0 ? waves.transform(climatology.mean()) : zero;
       for (const [at, horizon] of horizons.entries()) {
         waves.back(advanced(waves, fit.law, start, middle, horizon), out[at]!);
         yield;

@@ -48,6 +48,19 @@ describe('weights', () => {
     expect(mixture.weights[1]).toBeGreaterThan(0.9);
   });
 
+  test('the first rounds already tell the predictors apart', () => {
+    let mixture = evenMixture(5);
+    for (let i = 0; i < 5; i++) mixture = learnErrors(mixture, [1, 0.2, 1, 1, 1]);
+    expect(mixture.weights[1]).toBeGreaterThan(0.8);
+  });
+
+  test('one round of enormous errors does not hide the differences in all others', () => {
+    let mixture = evenMixture(3);
+    for (let i = 0; i < 200; i++)
+      mixture = learnErrors(mixture, i % 20 === 10 ? [1e9, 1e9, 1e9] : [0.1, 0.2, 0.3]);
+    expect(mixture.weights[0]).toBeGreaterThan(0.9);
+  });
+
   test('a predictor that is far off does not hide the differences between the good ones', () => {
     let mixture = evenMixture(3);
     for (let i = 0; i < 256; i++) mixture = learnErrors(mixture, [1e-6, 3e-6, 1e6]);

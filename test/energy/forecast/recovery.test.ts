@@ -42,7 +42,7 @@ function openIngest(store: Store, snapshotWindows: number): MapIngest {
 }
 
 const learned = (ingest: MapIngest) =>
-  ingest.withForecaster(STREAM, async ({ forecaster }) => structuredClone(forecaster.state()));
+  ingest.withStream(STREAM, async ({ forecaster }) => structuredClone(forecaster.state()));
 
 describeOnStores('forecasts', (engine) => {
   async function withStore<Result>(work: (store: Store) => Promise<Result>): Promise<Result> {

@@ -7,9 +7,11 @@ import {
   type Energy,
   type EnergyConfig,
   energyMigrations,
+  type ProofLedger,
 } from '../../../src/energy/context.ts';
 import { EnergyService } from '../../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { WindowClosed } from '../../../src/gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
+import { createIds } from '../../../src/ids.ts';
 import { createMetrics } from '../../../src/observability.ts';
 import type { Call, Handlers } from '../../../src/rpc/handler.ts';
 import type { Store } from '../../../src/store/store.ts';
@@ -57,6 +59,16 @@ export interface EnergyWorld {
   stop(): Promise<void>;
 }
 
+/** Proofs have worlds of their own, with a ledger. */
+const READ_ONLY: ProofLedger = {
+  append: () => Promise.reject(new Error('a read-only ledger was appended to')),
+  sign() {
+    throw new Error('a read-only ledger was to sign');
+  },
+  verify: () => false,
+  readOnly: () => 'DAMAGED',
+};
+
 export async function startEnergyWorld(change: Partial<EnergyConfig> = {}): Promise<EnergyWorld> {
   const clock = createFakeClock();
   const opened: TestStore = await openTestStore();
@@ -72,6 +84,8 @@ export async function startEnergyWorld(change: Partial<EnergyConfig> = {}): Prom
       bus,
       logger: silentLogger,
       metrics: createMetrics(),
+      newId: createIds(clock),
+      ledger: READ_ONLY,
     });
   let energy = make();
   await energy.start();

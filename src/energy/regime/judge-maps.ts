@@ -1,0 +1,90 @@
+/** Regimes of maps handed in: of a series as a stream's would be, of fewer maps than 16 by how the newest one's cells lie. */
+import { runThrough, type Steps } from '../../numeric/slices.ts';
+import type { BoundaryRule } from '../../numeric/stencil.ts';
+import { createStatePlans, type StatePlans } from '../map/state-plan.ts';
+import { shapeOf } from './feature.ts';
+import { createMeasure, type Measure } from './measure.ts';
+import { observeSteps } from './observation.ts';
+import { likeliest, NOTHING_JUDGED, posteriorOf, type RegimeJudgement, WINDOWS_MIN } from './regime.ts';
+import { logitsOf, namedFeatures, SPATIAL_MODEL } from './regime-model.ts';
+import { REGIME_DEFAULTS, RegimeTracker } from './regime-tracker.ts';
+
+/** A map of a series; all of one have one shape. */
+export interface GivenCells {
+  readonly rows: number;
+  readonly cols: number;
+  readonly cells: Float64Array;
+  /** One byte a cell, 1 observed; absent when all are. */
+  readonly observed?: Uint8Array | undefined;
+}
+
+/** What maps handed in are measured with, kept from one call to the next. */
+export interface MapTools {
+  readonly plans: StatePlans;
+  /** A measure for maps of a shape; calls whose slices take turns may use the same one. */
+  measureOf(rows: number, cols: number): Measure;
+}
+
+/** Measures held, of the shapes asked for last. */
+const MEASURES_KEPT = 4;
+
+export function createMapTools(plans: StatePlans): MapTools {
+  /** By shape; the one used last stands last. */
+  const measures = new Map<string, Measure>();
+  return {
+    plans,
+    measureOf(rows, cols) {
+      const key = `${rows}x${cols}`;
+      const measure = measures.get(key) ?? createMeasure(rows, cols);
+      measures.delete(key);
+      measures.set(key, measure);
+      if (measures.size > MEASURES_KEPT) measures.delete(measures.keys().next().value!);
+      return measure;
+    },
+  };
+}
+
+/**
+ * Judges the newest of some maps, at least one, oldest first and evenly spaced; `onsetMs` is the number of a map, from 0.
+ * O(cells log cells) a map.
+ */
+export function* judgeMapsSteps(
+  maps: readonly GivenCells[],
+  boundary: BoundaryRule,
+  tools: MapTools,
+): Steps<RegimeJudgement> {
+  if (maps.length < WINDOWS_MIN) return yield* judgeAlone(maps.at(-1)!, boundary, tools);
+  const tracker = new RegimeTracker({ ...REGIME_DEFAULTS, windows: Math.max(WINDOWS_MIN, maps.length) });
+  const last = maps.length - 1;
+  for (let at = 0; at < last; at++) yield* tracker.learn(yield* observe(maps[at]!, boundary, at, tools));
+  const judged = yield* tracker.fold(yield* observe(maps[last]!, boundary, last, tools), 'SERIES');
+  return { ...judged, label: likeliest(judged.posterior), changedFrom: undefined };
+}
+
+/** The same without a pause. */
+export function judgeMaps(maps: readonly GivenCells[], boundary: BoundaryRule): RegimeJudgement {
+  return runThrough(judgeMapsSteps(maps, boundary, createMapTools(createStatePlans(1))));
+}
+
+function* observe(map: GivenCells, boundary: BoundaryRule, at: number, { plans }: MapTools) {
+  const field = { ...map, observed: map.observed, boundary, cellArea: 1, spacing: 1 };
+  return yield* observeSteps(field, { layout: '', startMs: at }, plans);
+}
+
+function* judgeAlone(map: GivenCells, boundary: BoundaryRule, tools: MapTools): Steps<RegimeJudgement> {
+  const seen = yield* observe(map, boundary, 0, tools);
+  const nothing = { changedFrom: undefined, onsetMs: undefined, sinceAlarm: undefined };
+  if (seen.count === 0) return { ...NOTHING_JUDGED, basis: 'SPATIAL', windows: 1 };
+  const features = shapeOf(yield* tools.measureOf(map.rows, map.cols).record(seen, []));
+  const logits = logitsOf(SPATIAL_MODEL, features);
+  const posterior = posteriorOf(logits, 1);
+  return {
+    ...nothing,
+    label: likeliest(posterior),
+    posterior,
+    logits,
+    features: namedFeatures(SPATIAL_MODEL, features),
+    basis: 'SPATIAL',
+    windows: 1,
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * What is kept of one map for the regime of its stream: a few numbers of its own, and how it stands to the three maps
+ * before it. Powers are of the map less its mean, unobserved cells at the mean; frequencies are in cycles a cell.
+ */
+import { createArena } from '../../numeric/kernels/arena.ts';
+import { createGridFft } from '../../numeric/kernels/fft-plan.ts';
+import { PATTERNS, patternOf } from '../../numeric/permutation-entropy.ts';
+import type { Steps } from '../../numeric/slices.ts';
+import type { RegimeMap } from './observation.ts';
+
+/** Larger maps are judged by what needs neither a spectrum nor the maps before. */
+export const SPECTRAL_CELLS_MAX = 16_384;
+/** Cells handled between two yields. */
+const STEP_CELLS = 16_384;
+/** Variance below this share of the squared mean is rounding: cells are float32. */
+const ROUNDING = 1e-13;
+/** Power that counts as none, as a share of the mean power. */
+const POWER_MIN = 1e-9;
+
+/** How the cells of one map lie; undefined where they do not vary, or are too many. */
+export interface Shape {
+  /** Slope of ln power over ln frequency, between shells. */
+  readonly slope: number | undefined;
+  /** Mean frequency by power. */
+  readonly centroid: number | undefined;
+  /** Geometric over arithmetic mean of the powers: 0.56 for white noise. */
+  readonly flatness: number | undefined;
+  /** Excess kurtosis of the differences between neighbors. */
+  readonly kurtosis: number | undefined;
+}
+
+/** What is kept of one window. */
+export interface WindowRecord extends Shape {
+  readonly startMs: number;
+  /** Net energy by observed cell, which nodes that come and go do not move. */
+  readonly energy: number;
+  /** Spatial entropy less its greatest possible value, ln of the observed cells; undefined for a map of zeros. */
+  readonly entropy: number | undefined;
+  readonly logVariance: number;
+  /** Amplitudes of the mean and of the longest wave down the rows (real, imaginary) and across; empty without spectra. */
+  readonly modes: readonly number[];
+  /** Mean squared differences of cells to the map before and to the one before that; 0 without those. */
+  readonly apart: readonly [number, number];
+  /** Cells by the order of their last four values. */
+  readonly patterns: readonly number[];
+}
+
+/** A map before, to be compared with. */
+export interface HeldMap {
+  readonly cells: Float32Array;
+  readonly observed: Uint8Array;
+}
+
+/** Maps before that are compared with. */
+export const HELD_MAPS = 3;
+
+/** Measures maps of one shape. Owns scratch memory only: what it says depends on nothing but its arguments. */
+export interface Measure {
+  /** What is kept of a map; `before`: up to three maps, the newest first. O(cells log cells). */
+  record(map: RegimeMap, before: readonly HeldMap[]): Steps<WindowRecord>;
+}
+
+export function createMeasure(rows: number, cols: number): Measure {
+  const isSpectral = rows * cols <= SPECTRAL_CELLS_MAX;
+  const spectrum = isSpectral ? createSpectrum(rows, cols) : undefined;
+  return {
+    *record(map, before) {
+      const energy = map.net / map.count;
+      const kurtosis = yield* slopeKurtosis(map);
+      const waves = spectrum?.(map, energy);
+      yield;
+      const { apart, patterns } = isSpectral
+        ? yield* compared(map, before)
+        : { apart: [0, 0] as const, patterns: [] };
+      return {
+        startMs: map.startMs,
+        energy,
+        entropy: map.spatialEntropy === undefined ? undefined : map.spatialEntropy - Math.log(map.count),
+        logVariance: Math.log(Math.max(map.variance, Number.MIN_VALUE)),
+        slope: waves?.slope,
+        centroid: waves?.centroid,
+        flatness: waves?.flatness,
+        kurtosis,
+        modes: waves?.modes ?? [],
+        apart,
+        patterns,
+      };
+    },
+  };
+}
+
+function* slopeKurtosis({ rows, cols, cells, observed }: RegimeMap): Steps<number | undefined> {
+  let [count, second, fourth] = [0, 0, 0];
+  const add = (at: number, next: number) => {
+    if (observed[at] === 0 || observed[next] === 0) return;
+    const square = (cells[next]! - cells[at]!) ** 2;
+    count++;
+    second += square;
+    fourth += square * square;
+  };
+  for (let row = 0, done = 0; row < rows; row++) {
+    for (let col = 0, at = row * cols; col < cols; col++, at++) {
+      if (col + 1 < cols) add(at, at + 1);
+      if (row + 1 < rows) add(at, at + cols);
+    }
+    done += cols;
+    if (done < STEP_CELLS) continue;
+    done = 0;
+    yield;
+  }
+  const kurtosis = (fourth * count) / (second * second) - 3;
+  return Number.isFinite(kurtosis) ? kurtosis : undefined;
+}
+
+/** Squared differences to the maps before, and the orders cells stood in over the last four. */
+function* compared({ cells, observed }: RegimeMap, before: readonly HeldMap[]) {
+  const [one, two, three] = before;
+  let [count, next, second] = [0, 0, 0];
+  const patterns = new Array<number>(PATTERNS).fill(0);
+  if (!one || !two) return { apart: [0, 0] as const, patterns };
+  for (let at = 0; at < cells.length; at++) {
+    if (observed[at] === 0 || one.observed[at] === 0 || two.observed[at] === 0) continue;
+    // As the maps before are held.
+    const value = Math.fround(cells[at]!);
+    count++;
+    next += (value - one.cells[at]!) ** 2;
+    second += (value - two.cells[at]!) ** 2;
+    if (three === undefined || three.observed[at] === 0) continue;
+    const pattern = patternOf(three.cells[at]!, two.cells[at]!, one.cells[at]!, value);
+    if (pattern >= 0) patterns[pattern] = patterns[pattern]! + 1;
+  }
+  yield;
+  const share = 1 / Math.max(1, count);
+  return { apart: [next * share, second * share] as const, patterns };
+}
+
+type Waves = Omit<Shape, 'kurtosis'> & { readonly modes: readonly number[] };
+
+/** A plan for spectra of maps of one shape. */
+function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: number) => Waves {
+  const bytes = 8 * (rows * cols + 8 * rows * (cols / 2 + 8)) + 4096 * (rows + cols);
+  const arena = createArena(1 + Math.ceil(bytes / 2 ** 20));
+  const plan = createGridFft(arena, 'float64', rows, cols);
+  const { kept, stride } = plan;
+  const grid = arena.float64(rows * cols);
+  const re = arena.float64(rows * stride);
+  const im = arena.float64(rows * stride);
+  const side = Math.max(rows, cols);
+  const shells = Math.floor(side / 2);
+  const [power, weight] = [new Float64Array(shells + 1), new Float64Array(shells + 1)];
+  const scale = 1 / Math.sqrt(rows * cols);
+  return (map, mean) => {
+    for (let at = 0; at < grid.length; at++) grid[at] = map.observed[at] === 0 ? 0 : map.cells[at]! - mean;
+    plan.forward(grid, re, im);
+    const wave = (at: number, length: number) => (length > 1 ? [re[at]! * scale, im[at]! * scale] : []);
+    const modes = [mean / scale, ...wave(stride, rows), ...wave(1, cols)];
+    const varies = map.variance > ROUNDING * mean * mean;
+    if (!varies) return { slope: undefined, centroid: undefined, flatness: undefined, modes };
+    power.fill(0);
+    weight.fill(0);
+    const floor = POWER_MIN * map.variance * map.count;
+    let [count, total, logs, moment] = [0, 0, 0, 0];
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < kept; j++) {
+        if (i === 0 && j === 0) continue;
+        const at = i * stride + j;
+        const frequency = Math.hypot(Math.min(i, rows - i) / rows, j / cols);
+        const waves = j === 0 || 2 * j === cols ? 1 : 2;
+        const size = re[at]! ** 2 + im[at]! ** 2;
+        count += waves;
+        total += waves * size;
+        logs += waves * Math.log(size + floor);
+        moment += waves * size * frequency;
+        const shell = Math.round(frequency * side);
+        if (shell > shells) continue;
+        power[shell] = power[shell]! + waves * size;
+        weight[shell] = weight[shell]! + waves;
+      }
+    }
+    return {
+      slope: shellSlope(power, weight, floor),
+      centroid: moment / total,
+      flatness: Math.exp(logs / count) / (total / count),
+      modes,
+    };
+  };
+}
+
+/** Least squares of ln mean power over ln frequency; undefined with fewer than two shells. */
+function shellSlope(power: Float64Array, weight: Float64Array, floor: number): number | undefined {
+  let [n, x, xx, y, xy] = [0, 0, 0, 0, 0];
+  for (let shell = 1; shell < power.length; shell++) {
+    if (weight[shell] === 0) continue;
+    const logFrequency = Math.log(shell);
+    const logPower = Math.log(power[shell]! / weight[shell]! + floor);
+    n++;
+    x += logFrequency;
+    xx += logFrequency ** 2;
+    y += logPower;
+    xy += logFrequency * logPower;
+  }
+  const determinant = n * xx - x * x;
+  return n >= 2 && determinant > 0 ? (n * xy - x * y) / determinant : undefined;
+}

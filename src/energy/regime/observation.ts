@@ -1,0 +1,61 @@
+/**
+ * A map as the regime of its stream is judged from it: its cells, and the numbers its state already holds. Cells are
+ * row-major, in the unit of the map; times are milliseconds since 1970.
+ */
+import type { Steps } from '../../numeric/slices.ts';
+import type { BoundaryRule } from '../../numeric/stencil.ts';
+import { type MapField, spreadSteps } from '../map/state.ts';
+import type { StatePlans } from '../map/state-plan.ts';
+
+/** One map in time. Arrays are borrowed until the next map. */
+export interface RegimeMap {
+  readonly rows: number;
+  readonly cols: number;
+  readonly boundary: BoundaryRule;
+  /** What its cells are laid out on: another layout or shape starts what is spatial anew. */
+  readonly layout: string;
+  readonly startMs: number;
+  readonly cells: Float64Array;
+  /** One byte a cell, 1 observed. */
+  readonly observed: Uint8Array;
+  /** Observed cells. */
+  readonly count: number;
+  /** Sum of the observed cells. */
+  readonly net: number;
+  /** Of its state, nats; undefined for a map of zeros. */
+  readonly spatialEntropy: number | undefined;
+  /** Population variance of the observed cells. */
+  readonly variance: number;
+  /** VRMSE of the forecast of this map one window before; undefined without one. */
+  readonly vrmse: number | undefined;
+  /** Mean surprise of the observed nodes, nats; undefined for maps that have none. */
+  readonly surprise: number | undefined;
+}
+
+/** Which map of a series a given one is. */
+export interface RegimePlace {
+  readonly layout: string;
+  readonly startMs: number;
+}
+
+/** A map handed in as one to be judged. O(cells). */
+export function* observeSteps(field: MapField, place: RegimePlace, plans: StatePlans): Steps<RegimeMap> {
+  const { rows, cols, boundary, cells } = field;
+  const { totals, variance } = yield* spreadSteps({ ...field, cellArea: 1 }, plans);
+  const observed = field.observed ?? new Uint8Array(cells.length).fill(1);
+  const { count, net } = totals;
+  return {
+    rows,
+    cols,
+    boundary,
+    ...place,
+    cells,
+    observed,
+    count,
+    net,
+    spatialEntropy: totals.spatialEntropy,
+    variance,
+    vrmse: undefined,
+    surprise: undefined,
+  };
+}
