@@ -26,6 +26,16 @@ export const diffusionError = defineErrors('homeostat.diffusion', {
     ['effective'],
     (m) => `only ${m.effective} particles count for anything: take more of them, more steps or less weight`,
   ),
+  GAUSSIAN_NEEDED: reason(
+    'FAILED_PRECONDITION',
+    ['what'],
+    (m) => `${m.what} needs a Gaussian prior, and this one is a mixture`,
+  ),
+  NO_FORECAST: reason(
+    'FAILED_PRECONDITION',
+    ['domain', 'cluster'],
+    (m) => `there is no forecast of ${m.domain}/${m.cluster}`,
+  ),
   NOT_CONVERGED: reason(
     'FAILED_PRECONDITION',
     ['iterations', 'residual'],

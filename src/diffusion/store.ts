@@ -1,14 +1,15 @@
 /**
- * Priors in SQL. A prior never changes: it is written once and deleted once. Ids sort in the order priors were made, so
- * a list goes by id, newest first, and its place in it is an id.
+ * Priors in SQL. A prior never changes: it is written once and deleted once, of a stream when five newer ones are there.
+ * Ids sort in the order priors were made, so a list goes by id, newest first, and its place in it is an id.
  */
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   type Prior as PriorMessage,
   PriorSchema,
 } from '../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
-import type { Migration, Store, Tx } from '../store/store.ts';
+import type { Migration, Queries, Store, Tx } from '../store/store.ts';
 import { diffusionError } from './errors.ts';
+import { diffusionMapMigration, type StreamName } from './prior/map-store.ts';
 import { type Prior, priorBytes, priorFromBytes } from './prior/prior.ts';
 
 interface PriorRow {
@@ -18,8 +19,11 @@ interface PriorRow {
   cols: number;
   /** Prior, protobuf: everything but the numbers. */
   card: Uint8Array;
-  /** Mean, then powers, doubles. */
+  /** Numbers, as `priorBytes` writes them. */
   spectrum: Uint8Array;
+  /** Of the stream it was fitted to; null where the maps were given. */
+  domain: string | null;
+  cluster: string | null;
 }
 
 interface DiffusionTables {
@@ -41,7 +45,23 @@ export const diffusionMigrations: readonly Migration[] = [
         .execute();
     },
   },
+  diffusionMapMigration,
+  {
+    id: 'diffusion_003_streams',
+    async up(schema, types) {
+      await schema.alterTable('diffusion_prior').addColumn('domain', types.text).execute();
+      await schema.alterTable('diffusion_prior').addColumn('cluster', types.text).execute();
+      await schema
+        .createIndex('diffusion_prior_stream')
+        .on('diffusion_prior')
+        .columns(['domain', 'cluster', 'prior_id'])
+        .execute();
+    },
+  },
 ];
+
+/** Priors of one stream that are kept. */
+const PER_STREAM = 5;
 
 /** A prior with its numbers. */
 export interface StoredPrior {
@@ -53,6 +73,7 @@ export interface StoredPrior {
 export type Deletion = 'DELETED' | 'NOT_FOUND' | { readonly current: number };
 
 export interface PriorStore {
+  /** Adds a prior; of those of its stream the newest five stay. */
   add(tx: Tx, message: PriorMessage, prior: Prior): Promise<void>;
   /** Reads the numbers too, 12 bytes a cell. */
   load(priorId: string): Promise<StoredPrior | undefined>;
@@ -65,8 +86,9 @@ export interface PriorStore {
 export function createPriorStore(store: Pick<Store, 'query'>): PriorStore {
   return {
     async add(tx, message, prior) {
-      await tx
-        .query<DiffusionTables>()
+      const query = tx.query<DiffusionTables>();
+      const stream = message.stream && { domain: message.stream.domain, cluster: message.stream.cluster };
+      await query
         .insertInto('diffusion_prior')
         .values({
           prior_id: message.priorId,
@@ -75,8 +97,11 @@ export function createPriorStore(store: Pick<Store, 'query'>): PriorStore {
           cols: prior.cols,
           card: toBinary(PriorSchema, message),
           spectrum: priorBytes(prior),
+          domain: stream?.domain ?? null,
+          cluster: stream?.cluster ?? null,
         })
         .execute();
+      if (stream) await keepNewest(query, stream);
     },
     async load(priorId) {
       const row = await store
@@ -120,6 +145,23 @@ export function createPriorStore(store: Pick<Store, 'query'>): PriorStore {
       return row ? { current: row.version } : 'NOT_FOUND';
     },
   };
+}
+
+async function keepNewest(query: Queries<DiffusionTables>, stream: StreamName): Promise<void> {
+  const rows = await query
+    .selectFrom('diffusion_prior')
+    .select('prior_id')
+    .where((column) => column.and({ ...stream }))
+    .orderBy('prior_id', 'desc')
+    .limit(PER_STREAM + 1)
+    .execute();
+  const last = rows[PER_STREAM];
+  if (last === undefined) return;
+  await query
+    .deleteFrom('diffusion_prior')
+    .where((column) => column.and({ ...stream }))
+    .where('prior_id', '<=', last.prior_id)
+    .execute();
 }
 
 /** The prior a request names: undefined, meaning STANDARD, for an empty id. Throws PRIOR_NOT_FOUND. */

@@ -25,6 +25,8 @@ const KIB = 1024;
 const TOKENS_MAX = 1e9;
 /** Messages within messages that are looked into for grids. */
 const DEPTH_MAX = 8;
+/** Steps of a map to be drawn where its `num_inference_steps` is unset: the default of the contracts. */
+const STEPS = 50;
 
 /** Throws an Error where the contract counts what its request does not have. */
 export function callCost(method: DescMethod, cost: Cost): CallCost {
@@ -46,7 +48,7 @@ function mainList(type: DescMessage): Count | undefined {
   return list && ((request) => ((request as Fields)[list.localName] as readonly unknown[]).length);
 }
 
-/** Cells of all grids of a request, times its field `steps` where it has one that is set. */
+/** Cells of all grids of a request, and of all maps it has drawn, times its field `steps` where it has one that is set. */
 function cellSteps(type: DescMessage): Count | undefined {
   const cells = cellsOf(type, DEPTH_MAX);
   if (!cells) return undefined;
@@ -58,6 +60,8 @@ function cellSteps(type: DescMessage): Count | undefined {
 function cellsOf(type: DescMessage, depth: number): Count | undefined {
   if (type.typeName === GridSchema.typeName)
     return (grid) => Number((grid as Fields)['rows']) * Number((grid as Fields)['cols']);
+  const drawn = drawnCells(type);
+  if (drawn) return drawn;
   if (depth === 0) return undefined;
   const counts: Count[] = [];
   for (const field of type.fields) {
@@ -67,6 +71,23 @@ function cellsOf(type: DescMessage, depth: number): Count | undefined {
   }
   if (counts.length === 0) return undefined;
   return (message) => counts.reduce((sum, count) => sum + count(message), 0);
+}
+
+/**
+ * Of a message that says how maps are drawn, by its fields rows, cols and num_inference_steps: cells times steps, and
+ * times its field samples where it has one that is set. A side left to what the message names counts for nothing.
+ */
+function drawnCells(type: DescMessage): Count | undefined {
+  const named = (name: string) =>
+    type.fields.find((field) => field.name === name && field.fieldKind === 'scalar')?.localName;
+  const [rows, cols, steps] = [named('rows'), named('cols'), named('num_inference_steps')];
+  if (rows === undefined || cols === undefined || steps === undefined) return undefined;
+  const samples = named('samples');
+  return (message) => {
+    const fields = message as Fields;
+    const many = samples === undefined ? 1 : Math.max(1, Number(fields[samples] ?? 1));
+    return Number(fields[rows]) * Number(fields[cols]) * Number(fields[steps] ?? STEPS) * many;
+  };
 }
 
 /** The messages a field holds: none, one, or those of its list or map. */

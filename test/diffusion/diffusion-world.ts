@@ -1,19 +1,22 @@
 /** The diffusion context on a real store and real worker threads, with a bus that keeps events once they are committed. */
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
-import { createDiffusion } from '../../src/diffusion/context.ts';
+import type { ConsumeOptions } from '../../src/bus/bus.ts';
+import { createDiffusion, type Diffusion, type Forecasts } from '../../src/diffusion/context.ts';
 import { AppError } from '../../src/errors.ts';
 import {
   type PriorFitted,
   PriorFittedSchema,
 } from '../../src/gen/homeostat/diffusion/v1/diffusion_events_pb.ts';
 import { DiffusionService } from '../../src/gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
+import { EnergyMapUpdatedSchema } from '../../src/gen/homeostat/energy/v1/energy_events_pb.ts';
 import { createIds } from '../../src/ids.ts';
 import type { WorkerPool } from '../../src/numeric/worker-pool.ts';
+import { createLogger, createMetrics, type Metrics } from '../../src/observability.ts';
 import type { Call, Handlers } from '../../src/rpc/handler.ts';
 import { compileRules } from '../../src/rpc/validate.ts';
 import type { Store } from '../../src/store/store.ts';
 import { callOf } from '../support/calls.ts';
-import { createFakeClock } from '../support/fake-clock.ts';
+import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 
 type DiffusionHandlers = Handlers<typeof DiffusionService>;
 type UnaryName = Exclude<keyof DiffusionHandlers, 'sampleStream' | 'optimize'>;
@@ -37,29 +40,47 @@ export interface DiffusionWorld {
     signal?: AbortSignal,
   ): AsyncIterableIterator<Response<Name>>;
   readonly announced: readonly PriorFitted[];
+  readonly diffusion: Diffusion;
+  readonly clock: FakeClock;
+  readonly metrics: Metrics;
+  /** Hands maps over as the bus does; only between start and stop. */
+  takeMaps(maps: readonly MessageInitShape<typeof EnergyMapUpdatedSchema>[]): Promise<void>;
 }
 
 export function createDiffusionWorld(
   store: Store,
   workers: WorkerPool,
-  sendBytesMax = 64 * 1024 * 1024,
+  forecasts?: Forecasts,
 ): DiffusionWorld {
   const clock = createFakeClock();
+  const metrics = createMetrics();
   const announced: PriorFitted[] = [];
-  const { services } = createDiffusion({
-    config: { sendBytesMax },
+  let handle: ConsumeOptions<typeof EnergyMapUpdatedSchema>['handle'] | undefined;
+  const diffusion = createDiffusion({
+    config: { sendBytesMax: 64 * 1024 * 1024 },
     clock,
     store,
     workers,
     newId: createIds(clock),
+    logger: createLogger('silent'),
+    metrics,
+    ...(forecasts && { forecasts }),
     bus: {
       async record(tx, _topic, _key, message) {
         const event = create(PriorFittedSchema, message as MessageInitShape<typeof PriorFittedSchema>);
         tx.afterCommit(() => announced.push(event));
       },
+      async consume(options) {
+        handle = options.handle as unknown as typeof handle;
+        return {
+          async stop() {
+            handle = undefined;
+          },
+        };
+      },
     },
   });
-  const handlers = services[0]!.handlers as unknown as DiffusionHandlers;
+  const handlers = diffusion.services[0]!.handlers as unknown as DiffusionHandlers;
   const checked = <Name extends keyof DiffusionHandlers>(name: Name, request: Request<Name>) => {
     const { input } = DiffusionService.method[name];
     const message = create(input as DescMessage, request as never);
@@ -69,6 +90,19 @@ export function createDiffusionWorld(
   };
   return {
     announced,
+    diffusion,
+    clock,
+    metrics,
+    takeMaps: (maps) =>
+      handle!(
+        maps.map((map, at) => ({
+          id: String(at),
+          message: create(EnergyMapUpdatedSchema, map),
+          sequence: at + 1,
+          publishedAtMs: 0,
+          traceparent: undefined,
+        })),
+      ),
     async call(name, request, call) {
       const handler = handlers[name] as unknown as (request: never, call: Call) => Promise<never>;
       const answer = await handler(checked(name, request), callOf(call));

@@ -18,8 +18,13 @@ describeOnStores('priors', (engine) => {
   const prior = {
     rows: 2,
     cols: 3,
-    mean: Float64Array.from([1, -2, 3.5, 0, Number.MIN_VALUE, 6]),
-    power: Float64Array.from([1e-9, 2, 3, 4]),
+    components: [
+      {
+        weight: 1,
+        mean: Float64Array.from([1, -2, 3.5, 0, Number.MIN_VALUE, 6]),
+        power: Float64Array.from([1e-9, 2, 3, 4]),
+      },
+    ],
   };
   const messageOf = (priorId: string) => create(PriorSchema, { priorId, version: 1n, rows: 2, cols: 3 });
 

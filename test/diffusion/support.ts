@@ -1,15 +1,17 @@
 /** What the suites of diffusion share: closed forms of samplers on one mode, and draws of a Gaussian. */
 import type { Denoiser } from '../../src/diffusion/prior/denoiser.ts';
 import { createGaussianDenoiser } from '../../src/diffusion/prior/denoiser.ts';
-import { createSpectralGrid, type SpectralGrid } from '../../src/diffusion/prior/modes.ts';
-import type { ModeGaussian } from '../../src/diffusion/prior/prior.ts';
-import { createSampler, type Recipe } from '../../src/diffusion/sampling/sampler.ts';
+import type { ModeMixture } from '../../src/diffusion/prior/mixture.ts';
+import { createSpectralGrid, type Modes, type SpectralGrid } from '../../src/diffusion/prior/modes.ts';
+import { drawAt, type ModeGaussian } from '../../src/diffusion/prior/prior.ts';
+import { createSampler, type Recipe, type Sampler } from '../../src/diffusion/sampling/sampler.ts';
 import {
   type Schedule,
   type Spacing,
   scheduleLevels,
   visitedLevels,
 } from '../../src/diffusion/sampling/schedule.ts';
+import type { StepFactors } from '../../src/diffusion/sampling/steps.ts';
 
 /** Levels of a schedule of 1,000 steps, of which `steps` are visited. */
 export function levelsOf(schedule: Schedule, steps: number, spacing: Spacing = 'TRAILING'): Float64Array {
@@ -22,7 +24,6 @@ export const RECIPE: Recipe = {
   eta: 0,
   correctorSteps: 1,
   predictionType: 'SAMPLE',
-  exactTerminal: false,
   seed: 42n,
 };
 
@@ -33,11 +34,22 @@ export function whiteGaussian(grid: SpectralGrid, power: number): ModeGaussian {
   return { mean: grid.newModes(), power: powers };
 }
 
+/** A Gaussian as a mixture of one. */
+export function single(gaussian: ModeGaussian): ModeMixture {
+  return { weights: Float64Array.of(1), components: [gaussian] };
+}
+
 /** Draws one sample to its end. */
-export function draw(grid: SpectralGrid, denoiser: Denoiser, recipe: Recipe, sample = 0): Float64Array {
+export function draw(
+  grid: SpectralGrid,
+  denoiser: Denoiser,
+  recipe: Recipe,
+  sample = 0,
+  start?: Parameters<Sampler['begin']>[1],
+): Float64Array {
   const sampler = createSampler(grid, denoiser, recipe);
-  const chain = sampler.begin(sample);
-  while (chain.step < sampler.steps) sampler.advance(chain);
+  const chain = sampler.begin(sample, start);
+  sampler.advance(chain, sampler.steps);
   const cells = new Float64Array(grid.cells);
   grid.back(chain.x, cells);
   return cells;
@@ -47,10 +59,18 @@ export function draw(grid: SpectralGrid, denoiser: Denoiser, recipe: Recipe, sam
  * How far a sampler without noise of its own stretches its starting noise, in variance over that of the prior: every
  * such sampler is linear, so one cell tells.
  */
-export function stretch(recipe: Recipe, power: number): number {
+export function stretch(recipe: Recipe, power: number, isExactTerminal = false): number {
   const grid = createSpectralGrid(1, 1);
-  const denoiser = createGaussianDenoiser(whiteGaussian(grid, power));
-  const start = grid.newModes();
-  grid.noise(recipe.seed, 0, 0, start);
-  return (draw(grid, denoiser, recipe)[0]! / start.re[0]!) ** 2 / power;
+  const gaussian = whiteGaussian(grid, power);
+  const noise = grid.newModes();
+  grid.noise(recipe.seed, 0, 0, noise);
+  const start = isExactTerminal ? (x: Modes) => drawAt(gaussian, recipe.levels[0]!, x) : undefined;
+  const end = draw(grid, createGaussianDenoiser(gaussian), recipe, 0, start);
+  return (end[0]! / noise.re[0]!) ** 2 / power;
+}
+
+/** Variance of a mode after a step, from that before it: the prediction of x0 is a known share of x. */
+export function stepVariance(variance: number, level: number, power: number, factors: StepFactors): number {
+  const gain = (Math.sqrt(level) * power) / (level * power + 1 - level);
+  return (factors.keep + factors.predicted * gain) ** 2 * variance + factors.noise ** 2;
 }

@@ -1,6 +1,10 @@
 import { create, type DescMethod, type MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
 import {
+  DiffusionService,
+  SampleRequestSchema,
+} from '../../src/gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
+import {
   CheckConservationRequestSchema,
   ComputeStateRequestSchema,
   EnergyService,
@@ -56,6 +60,23 @@ describe('a call costs', () => {
     expect(tokens({ named: { a: grid, b: grid, c: grid } })).toBe(18); // No steps are one.
     expect(tokens({ choice: { case: 'grid', value: grid }, steps: 2 })).toBe(12);
     expect(tokens({ choice: { case: 'name', value: 'x' }, steps: 2 })).toBe(1);
+  });
+
+  test('the cells of maps to be drawn, times their steps and how many there are', () => {
+    const cost = costOf(DiffusionService.method.sample, {
+      base: 20,
+      per: 65_536,
+      unit: CostUnit.CELL_STEPS,
+    });
+    const tokens = (spec: MessageInitShape<typeof SampleRequestSchema>['spec']) =>
+      cost.tokens(0, create(SampleRequestSchema, { spec }));
+    const large = { rows: 256, cols: 256 };
+    expect(tokens({ ...large, numInferenceSteps: 30 })).toBe(30);
+    expect(tokens({ ...large, numInferenceSteps: 30, samples: 4 })).toBe(120);
+    expect(tokens(large)).toBe(50);
+    expect(tokens({ rows: 16, cols: 16, numInferenceSteps: 10 })).toBe(20);
+    expect(tokens({ priorId: 'p', samples: 64 })).toBe(20);
+    expect(tokens(undefined)).toBe(20);
   });
 
   test('no more than a number, whatever a request says', () => {

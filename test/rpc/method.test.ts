@@ -1,5 +1,6 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
+import { type Grid, GridSchema } from '../../src/gen/homeostat/type/v1/grid_pb.ts';
 import { contractCodec } from '../../src/rpc/method.ts';
 import { ProbeService, probeMessage } from './probe-contract.ts';
 
@@ -30,5 +31,11 @@ describe('requests', () => {
     expect(() => decode(Buffer.from([0x0a, 0x02, 0xc3, 0x28]))).toThrow(
       expect.objectContaining({ reason: 'MALFORMED' }),
     );
+  });
+
+  test('hold bytes whose slices are copies, though they arrive in a Buffer, whose are not', () => {
+    const rules = { ...ProbeService.method['echo']!, input: GridSchema } as DescMethod;
+    const grid = contractCodec(rules, 1_000).decode(Buffer.from([0x22, 0x02, 0x05, 0x06])) as Grid;
+    expect(grid.rawValues.slice().buffer.byteLength).toBe(2);
   });
 });

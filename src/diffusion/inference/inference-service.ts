@@ -1,6 +1,9 @@
 /** Denoise, Impute and Score: requests read and checked, computed on a worker, and answered. */
 import type { FieldViolation } from '../../errors.ts';
-import type { DiffusionService } from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
+import {
+  type DiffusionService,
+  ImputeMethod,
+} from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import type { MapInput } from '../../gen/homeostat/type/v1/grid_pb.ts';
 import type { Handlers } from '../../rpc/handler.ts';
 import { diffusionError } from '../errors.ts';
@@ -13,8 +16,10 @@ import {
   retriable,
   type Shape,
 } from '../limits.ts';
+import type { Place } from '../sampling/worker.ts';
 import { namedPrior, type PriorStore } from '../store.ts';
-import type { Place, Workers } from '../worker.ts';
+import type { Workers } from '../worker.ts';
+import { EVIDENCE_CELLS_MAX } from './evidence.ts';
 import type { Imputed } from './impute.ts';
 
 export interface InferenceDeps {
@@ -29,6 +34,7 @@ type InferenceMethods = 'denoise' | 'impute' | 'score';
 /** Iterations of a solution that its work is reckoned by, which is what most take. */
 const ITERATIONS = 50;
 const SAMPLES = 1;
+const GUIDED_STEPS = 50;
 
 export function createInferenceHandlers(
   deps: InferenceDeps,
@@ -45,7 +51,12 @@ export function createInferenceHandlers(
       const options = { sigma, samples, seed };
       const found = await retriable(workers.denoise(place, grid!.cells, options, signal));
       const toProto = writerOf(grid!, 'map');
-      return { ...found, mean: toProto(found.mean), samples: found.samples.map(toProto) };
+      return {
+        ...found,
+        mean: toProto(found.mean),
+        samples: found.samples.map(toProto),
+        responsibilities: [...found.responsibilities],
+      };
     },
 
     async impute(request, { signal }) {
@@ -56,9 +67,12 @@ export function createInferenceHandlers(
       refuseViolations(violations);
       const place = await placeOf(deps, request.priorId, grid!);
       const samples = request.samples ?? SAMPLES;
-      refuseLargeWork(place.rows * place.cols * (1 + samples) * ITERATIONS);
+      const guidedSteps =
+        request.method === ImputeMethod.GUIDED ? (request.numInferenceSteps ?? GUIDED_STEPS) : undefined;
+      refuseLargeImputation(place, observed!, samples * (guidedSteps ?? 1));
       refuseLargeReply(place, 2 + samples, sendBytesMax);
-      const options = { observed: observed!, noise: request.noise, samples, seed: request.seed ?? 0n };
+      const { noise, seed = 0n } = request;
+      const options = { observed: observed!, noise, samples, seed, guidedSteps };
       const found = await retriable(workers.impute(place, grid!.cells, options, signal));
       const { iterations, residual } = found;
       if (!found.converged) throw diffusionError('NOT_CONVERGED', { iterations, residual });
@@ -69,6 +83,7 @@ export function createInferenceHandlers(
         samples: found.samples.map(toProto),
         residual,
         iterations,
+        responsibilities: [...found.responsibilities],
       };
     },
 
@@ -93,10 +108,21 @@ export function createInferenceHandlers(
           logLikelihoodPerCell: score.logLikelihood / (place.rows * place.cols),
           leaveOneOutZ: writerOf(grids[at]!, `maps[${at}]`)(score.leaveOneOutZ),
           topShells: [...score.topShells],
+          responsibilities: [...score.responsibilities],
         })),
       };
     },
   };
+}
+
+/** Throws GAUSSIAN_NEEDED or WORK_TOO_LARGE. */
+function refuseLargeImputation({ rows, cols, prior }: Place, observed: Uint8Array, solutions: number): void {
+  const components = prior?.components.length ?? 1;
+  const count = observed.reduce((sum, bit) => sum + bit, 0);
+  if (components > 1 && count > EVIDENCE_CELLS_MAX)
+    throw diffusionError('GAUSSIAN_NEEDED', { what: `weighing ${count} observed cells` });
+  const factors = components > 1 ? (components * count ** 3) / 3 : 0;
+  refuseLargeWork(rows * cols * (components + solutions) * ITERATIONS + factors);
 }
 
 /** Writes grids of a given one's shape, as it came. */

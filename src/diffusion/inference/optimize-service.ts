@@ -1,17 +1,21 @@
 /** Optimize: a search on the workers, some iterations at a time, told about as it goes. */
 import { type FieldViolation, fieldError } from '../../errors.ts';
-import type {
-  DiffusionService,
-  OptimizeRequest,
+import {
+  type DiffusionService,
+  OptimizeMethod,
+  type OptimizeRequest,
 } from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import type { Handlers } from '../../rpc/handler.ts';
 import { diffusionError } from '../errors.ts';
 import { type GridEncoding, gridToProto, readGrid } from '../grid-message.ts';
 import { refuseLargeReply, refuseLargeWork, refuseShape, refuseViolations, retriable } from '../limits.ts';
+import { keptColumns } from '../prior/modes.ts';
 import { readEnergies } from '../sampling/energies.ts';
 import { namedPrior, type PriorStore } from '../store.ts';
-import type { OptimizeJob, Workers } from '../worker.ts';
-import type { Constraint, Search } from './optimize.ts';
+import type { Workers } from '../worker.ts';
+import type { Constraint } from './optimize.ts';
+import { RUNGS, type WalkMethod } from './walk.ts';
+import type { OptimizeJob, Sought } from './worker.ts';
 
 export interface OptimizeDeps {
   readonly priors: Pick<PriorStore, 'load'>;
@@ -27,6 +31,16 @@ const EVERY = 10;
 /** Steps that an iteration counts as: an evaluation, a projection and the passes between. */
 const STEPS = 3;
 
+/** Share of the iterations that are descent after random moves. */
+const DESCENT = 0.2;
+
+const METHODS: Readonly<Record<OptimizeMethod, WalkMethod | undefined>> = {
+  [OptimizeMethod.UNSPECIFIED]: undefined,
+  [OptimizeMethod.GRADIENT]: undefined,
+  [OptimizeMethod.ANNEALING]: 'ANNEALING',
+  [OptimizeMethod.BOLTZMANN]: 'BOLTZMANN',
+};
+
 export function createOptimizeHandlers(
   deps: OptimizeDeps,
 ): Pick<Handlers<typeof DiffusionService>, 'optimize'> {
@@ -34,19 +48,30 @@ export function createOptimizeHandlers(
     async *optimize(request, { signal }) {
       const { job, encoding } = await prepare(deps, request);
       const most = request.iterations ?? ITERATIONS;
-      let search: Search | undefined;
+      let sought: Sought | undefined;
+      let done = 0;
       do {
-        const left = most - (search?.iterations ?? 0);
-        search = await retriable(deps.workers.optimize(job, search, Math.min(EVERY, left), signal));
-        const { iterations: iteration, energy, slope } = search;
-        if (!Number.isFinite(energy)) throw tooSteep();
-        yield { event: { case: 'progress', value: { iteration, energy, slope } } };
-      } while (!search.converged && !search.stuck && search.iterations < most);
+        sought = await retriable(deps.workers.optimize(job, sought, Math.min(EVERY, most - done), signal));
+        const progress = progressOf(sought);
+        if (!Number.isFinite(progress.energy)) throw tooSteep();
+        done = progress.iteration;
+        yield { event: { case: 'progress', value: progress } };
+      } while ('walk' in sought || !(sought.search.converged || sought.search.stuck || done >= most));
+      const { search } = sought;
       const { cells, energy, converged, iterations, slope } = search;
       const grid = gridToProto(cells, job, encoding, 'objective');
       yield { event: { case: 'result', value: { grid, energy, converged, iterations, slope } } };
     },
   };
+}
+
+function progressOf(sought: Sought) {
+  if ('search' in sought) {
+    const { iterations: iteration, energy, slope } = sought.search;
+    return { iteration, energy, slope };
+  }
+  const { sweeps: iteration, best, temperature, acceptance } = sought.walk;
+  return { iteration, energy: best.energy, temperature, acceptance };
 }
 
 function tooSteep() {
@@ -75,7 +100,17 @@ async function prepare(
   refuseShape(shape, { rows: request.rows || shape.rows, cols: request.cols || shape.cols });
   for (const map of start ? [start, ...targets] : targets) refuseShape(shape, map);
   const { rows, cols } = shape;
-  refuseLargeWork(rows * cols * (request.iterations ?? ITERATIONS) * STEPS);
+  const iterations = request.iterations ?? ITERATIONS;
+  const method = METHODS[request.method];
+  // Of random moves as many as there are iterations less those of the descent, and at least one.
+  const sweeps = method ? Math.max(1, iterations - Math.floor(iterations * DESCENT)) : 0;
+  const components = stored?.prior.components.length ?? 1;
+  const cells = rows * cols;
+  refuseLargeWork(cells * (iterations - sweeps) * STEPS * components);
+  // What a move touches: its neighbors, every cell for the prior, every mode for a spectrum.
+  const touched =
+    4 + (request.priorWeight > 0 ? cells * components : 0) + spectra.length * rows * keptColumns(cols);
+  refuseLargeWork(cells * sweeps * touched * (method === 'BOLTZMANN' ? RUNGS : 1));
   refuseLargeReply(shape, 1, sendBytesMax);
   const job = {
     rows,
@@ -86,6 +121,8 @@ async function prepare(
     tolerance: request.tolerance ?? TOLERANCE,
     start: start?.cells,
     seed: request.seed,
+    method,
+    sweeps,
   };
   return { job, encoding: (start ?? targets[0])?.encoding ?? 'VALUES' };
 }

@@ -3,10 +3,15 @@
  * and J. Borwein, 1988), halved until the energy falls enough, each map brought back within its bounds and to its total.
  * Finds a local minimum. A search is plain data between two iterations.
  */
+import { logJoint, logSumExp, type ModeMixture, onlyComponent, sharesOfLogs } from '../prior/mixture.ts';
 import type { SpectralGrid } from '../prior/modes.ts';
-import type { ModeGaussian } from '../prior/prior.ts';
 import { addDistance, type Guide, quadraticForm } from '../sampling/guidance.ts';
-import { type Quartic, residualEnergies, type TargetSpectrum } from '../sampling/residual.ts';
+import {
+  type Quartic,
+  type ResidualEnergy,
+  residualEnergies,
+  type TargetSpectrum,
+} from '../sampling/residual.ts';
 
 /** What is minimized. */
 export interface Objective {
@@ -42,6 +47,7 @@ export interface Search {
 }
 
 export interface Optimizer {
+  energyOf(cells: Float64Array): number;
   begin(start: Float64Array): Search;
   /** At most `iterations` more. One to some forty evaluations each, a transform pair or two. */
   improve(search: Search, iterations: number): Search;
@@ -55,12 +61,12 @@ const BISECTIONS = 100;
 
 export function createOptimizer(
   grid: SpectralGrid,
-  gaussian: ModeGaussian,
+  prior: ModeMixture,
   objective: Objective,
   constraint: Constraint,
   tolerance: number,
 ): Optimizer {
-  const evaluate = createEvaluation(grid, gaussian, objective);
+  const evaluate = createEvaluation(grid, prior, objective);
   const searchOf = (
     cells: Float64Array,
     energy: number,
@@ -74,7 +80,9 @@ export function createOptimizer(
     const slope = Math.sqrt(ahead.reduce((sum, cell, i) => sum + (cell - cells[i]!) ** 2, 0) / cells.length);
     return { cells, energy, slope, converged: slope <= tolerance, ...rest };
   };
+  const spare = new Float64Array(grid.cells);
   return {
+    energyOf: (cells) => evaluate(cells, spare),
     begin(start) {
       const cells = project(start, constraint);
       const gradient = new Float64Array(cells.length);
@@ -126,10 +134,12 @@ export function createOptimizer(
 }
 
 /** Energy of cells; writes its slope. */
-function createEvaluation(grid: SpectralGrid, gaussian: ModeGaussian, objective: Objective) {
+function createEvaluation(grid: SpectralGrid, prior: ModeMixture, objective: Objective) {
   const form = quadraticForm(grid, objective.guides);
-  addDistance(grid, gaussian, objective.priorWeight, form);
   const energies = residualEnergies(grid, 1, objective.quartic, objective.spectra);
+  const single = onlyComponent(prior);
+  if (single) addDistance(grid, single, objective.priorWeight, form);
+  else if (objective.priorWeight > 0) energies.push(surprise(grid, prior, objective.priorWeight));
   const x = grid.newModes();
   const slope = grid.newModes();
   const nothing = new Float64Array(grid.size);
@@ -150,8 +160,24 @@ function createEvaluation(grid: SpectralGrid, gaussian: ModeGaussian, objective:
   };
 }
 
+/** Weight times minus ln density of a mixture. */
+function surprise(grid: SpectralGrid, prior: ModeMixture, weight: number): ResidualEnergy {
+  return (x, _remaining, slope) => {
+    const logs = logJoint(grid, prior, 1, 0, x);
+    const shares = sharesOfLogs(logs);
+    for (const [j, { mean, power }] of prior.components.entries()) {
+      const by = weight * shares[j]!;
+      for (let k = 0; k < grid.size; k++) {
+        slope.re[k] = slope.re[k]! + (by * (x.re[k]! - mean.re[k]!)) / power[k]!;
+        slope.im[k] = slope.im[k]! + (by * (x.im[k]! - mean.im[k]!)) / power[k]!;
+      }
+    }
+    return -weight * logSumExp(logs);
+  };
+}
+
 /** The nearest map within bounds and of the total: all cells moved alike, then cut off. */
-function project(cells: Float64Array, { lower, upper, total }: Constraint): Float64Array {
+export function project(cells: Float64Array, { lower, upper, total }: Constraint): Float64Array {
   const moved = (by: number) => cells.map((cell) => Math.min(upper, Math.max(lower, cell + by)));
   if (total === undefined) return moved(0);
   const sumOf = (map: Float64Array) => map.reduce((sum, cell) => sum + cell, 0);

@@ -1,10 +1,12 @@
 /**
- * How usual a map is under a Gaussian prior: its density, the chance of one as far out, each cell against all the others,
- * and the wave numbers that stand out.
+ * How usual a map is under a prior: its density, the chance of one as far out, each cell against all the others, and the
+ * wave numbers that stand out. Under a mixture each component answers, weighed by its responsibility: for the whole map,
+ * and for a cell by that which all the others give it.
  */
 import { gammaQ } from '../../numeric/incomplete-gamma.ts';
-import { type SpectralGrid, shellsOf } from '../prior/modes.ts';
-import { logLikelihood, type ModeGaussian, siteVariance, squaredDistance } from '../prior/prior.ts';
+import { logJoint, logSumExp, type ModeMixture, sharesOfLogs } from '../prior/mixture.ts';
+import { type Modes, type SpectralGrid, shellsOf } from '../prior/modes.ts';
+import { type ModeGaussian, siteVariance, squaredDistance } from '../prior/prior.ts';
 
 export interface ShellScore {
   /** Cycles along the longer side. */
@@ -23,32 +25,73 @@ export interface MapScore {
   readonly leaveOneOutZ: Float64Array;
   /** Farthest first. */
   readonly topShells: readonly ShellScore[];
+  /** Chance of each component to have made the map. */
+  readonly responsibilities: Float64Array;
 }
 
 const TOP = 5;
 
-/** Scores a map. One transform pair. */
-export function score(grid: SpectralGrid, gaussian: ModeGaussian, cells: ArrayLike<number>): MapScore {
-  const { mean, power } = gaussian;
+/** Scores a map. A transform, and one back for each component. */
+export function score(grid: SpectralGrid, mixture: ModeMixture, cells: ArrayLike<number>): MapScore {
+  const { components } = mixture;
   const x = grid.newModes();
   grid.forward(cells, x);
-  const distance = squaredDistance(grid, gaussian, x);
-  const inverse = power.map((variance) => 1 / variance);
-  const result = {
-    logLikelihood: logLikelihood(grid, gaussian, x),
-    pValue: gammaQ(grid.cells / 2, distance / 2),
-    topShells: topShells(grid, gaussian, x.re, x.im),
+  const logs = logJoint(grid, mixture, 1, 0, x);
+  const shares = sharesOfLogs(logs);
+  const p = components.map((gaussian) => gammaQ(grid.cells / 2, squaredDistance(grid, gaussian, x) / 2));
+  const most = shares.indexOf(shares.reduce((a, b) => Math.max(a, b)));
+  return {
+    logLikelihood: logSumExp(logs),
+    pValue: p.reduce((sum, value, j) => sum + shares[j]! * value, 0),
+    leaveOneOutZ: predictiveZ(
+      components.map((gaussian) => leaveOneOut(grid, gaussian, x)),
+      logs,
+    ),
+    topShells: topShells(grid, components[most]!, x.re, x.im),
+    responsibilities: shares,
   };
+}
+
+/** What a Gaussian says of each cell given all the others: how far it is off, and by what deviation it may be. */
+interface Prediction {
+  /** Cell less its expectation, a cell each. */
+  readonly off: Float64Array;
+  /** The same for every cell. */
+  readonly sd: number;
+}
+
+function leaveOneOut(grid: SpectralGrid, { mean, power }: ModeGaussian, x: Modes): Prediction {
+  const inverse = power.map((variance) => 1 / variance);
+  const modes = grid.newModes();
   for (let k = 0; k < grid.size; k++) {
-    x.re[k] = (x.re[k]! - mean.re[k]!) * inverse[k]!;
-    x.im[k] = (x.im[k]! - mean.im[k]!) * inverse[k]!;
+    modes.re[k] = (x.re[k]! - mean.re[k]!) * inverse[k]!;
+    modes.im[k] = (x.im[k]! - mean.im[k]!) * inverse[k]!;
   }
-  const leaveOneOutZ = new Float64Array(grid.cells);
-  grid.back(x, leaveOneOutZ);
+  const off = new Float64Array(grid.cells);
+  grid.back(modes, off);
   // The diagonal of the inverse covariance is the same for every cell.
-  const scale = 1 / Math.sqrt(siteVariance(grid, inverse));
-  for (let i = 0; i < leaveOneOutZ.length; i++) leaveOneOutZ[i] = leaveOneOutZ[i]! * scale;
-  return { ...result, leaveOneOutZ };
+  const precision = siteVariance(grid, inverse);
+  for (let i = 0; i < off.length; i++) off[i] = off[i]! / precision;
+  return { off, sd: 1 / Math.sqrt(precision) };
+}
+
+/** Deviation of each cell in those of its prediction: of several, mixed as likely as all other cells make them. */
+function predictiveZ(predictions: readonly Prediction[], logs: Float64Array): Float64Array {
+  const [first] = predictions;
+  if (predictions.length === 1) return first!.off.map((off) => off / first!.sd);
+  const without = new Float64Array(predictions.length);
+  return first!.off.map((_, i) => {
+    // ln density of the other cells is that of all less that of this one given them.
+    for (const [j, { off, sd }] of predictions.entries())
+      without[j] = logs[j]! + Math.log(sd) + (off[i]! / sd) ** 2 / 2;
+    const shares = sharesOfLogs(without);
+    let [mean, square] = [0, 0];
+    for (const [j, { off, sd }] of predictions.entries()) {
+      mean += shares[j]! * off[i]!;
+      square += shares[j]! * (off[i]! ** 2 + sd * sd);
+    }
+    return mean / Math.sqrt(square - mean * mean);
+  });
 }
 
 function topShells(

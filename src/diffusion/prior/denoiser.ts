@@ -1,10 +1,11 @@
 /**
  * What a sampler asks at each step: given a noisy grid x = sqrt(level) x0 + sqrt(1 - level) e, what was x0, or e? For a
- * Gaussian prior the best answer is known exactly, mode by mode. A trained network can stand behind the same port; what
- * needs the Gaussian itself is then refused.
+ * Gaussian prior the best answer is known exactly, mode by mode; for a mixture, component by component. A trained network
+ * can stand behind the same port; what needs the Gaussian itself is then refused.
  */
-import type { Modes } from './modes.ts';
-import type { ModeGaussian } from './prior.ts';
+import { logScales, type ModeMixture, onlyComponent, sharesOfLogs } from './mixture.ts';
+import type { Modes, SpectralGrid } from './modes.ts';
+import { type ModeGaussian, noisyDistance } from './prior.ts';
 
 /** EPSILON: the noise e; SAMPLE: x0; V: sqrt(level) e - sqrt(1 - level) x0. Any one of them gives the others. */
 export type PredictionType = 'EPSILON' | 'SAMPLE' | 'V';
@@ -38,6 +39,42 @@ export function createGaussianDenoiser(gaussian: ModeGaussian): Denoiser {
         const im = mean.im[k]!;
         out.re[k] = gain * (x.re[k]! - signal * re) + offset * re;
         out.im[k] = gain * (x.im[k]! - signal * im) + offset * im;
+      }
+    },
+  };
+}
+
+/** The exact denoiser of a prior: of each component the answer, weighed by responsibility. O(components modes). */
+export function createDenoiser(grid: SpectralGrid, mixture: ModeMixture): Denoiser {
+  const single = onlyComponent(mixture);
+  if (single) return createGaussianDenoiser(single);
+  const denoisers = mixture.components.map(createGaussianDenoiser);
+  const answer = grid.newModes();
+  /** Of each level met, the logarithms of what the components' densities have in common: samples share their levels. */
+  const scales = new Map<number, Float64Array>();
+  const scalesAt = (level: number) => {
+    const known = scales.get(level) ?? logScales(grid, mixture, Math.sqrt(level), 1 - level);
+    scales.set(level, known);
+    return known;
+  };
+  return {
+    predict(x, level, type, out) {
+      const [signal, noise] = [Math.sqrt(level), 1 - level];
+      const shares = sharesOfLogs(
+        scalesAt(level).map(
+          (log, j) => log - noisyDistance(grid, mixture.components[j]!, signal, noise, x) / 2,
+        ),
+      );
+      out.re.fill(0);
+      out.im.fill(0);
+      for (const [j, denoiser] of denoisers.entries()) {
+        const share = shares[j]!;
+        if (share === 0) continue;
+        denoiser.predict(x, level, type, answer);
+        for (let k = 0; k < grid.size; k++) {
+          out.re[k] = out.re[k]! + share * answer.re[k]!;
+          out.im[k] = out.im[k]! + share * answer.im[k]!;
+        }
       }
     },
   };

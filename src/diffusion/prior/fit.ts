@@ -2,8 +2,11 @@
  * Fitting a prior to maps: the mean of each cell and the power of each mode, the latter drawn towards the mean of its
  * shell (modes of about one wave number), the more the fewer maps there are. Deterministic; maps are taken in order.
  */
+import { logJoint, logSumExp, mixtureOf } from './mixture.ts';
+import { sharesOfMaps } from './mixture-fit.ts';
 import { createSpectralGrid, keptColumns, packedOf, type SpectralGrid, shellsOf } from './modes.ts';
-import { gaussianOf, logLikelihood, type Prior, siteVariance } from './prior.ts';
+import { type Component, gaussianOf, type Prior, siteVariance } from './prior.ts';
+import { flooredPowers, taper } from './spectrum.ts';
 
 /** Where the mean comes from; cells where it is given. */
 export type MeanSource = 'CLIMATOLOGY' | 'ZERO' | { readonly given: Float64Array };
@@ -14,53 +17,91 @@ export interface FitJob {
   readonly cols: number;
   /** Fully observed maps, row-major; at least 2. */
   readonly maps: readonly Float32Array[];
+  /** Of one component; several find their own. */
   readonly mean: MeanSource;
   /** Whether opposite edges meet; if not, maps are tapered before their power is measured. */
   readonly periodic: boolean;
+  /** Most components, at least 1. */
+  readonly components: number;
+  /** Of what the search for components starts from. */
+  readonly seed: bigint;
 }
 
-export interface Fit {
-  readonly prior: Prior;
+/** What is told of a Gaussian, or of a whole mixture. */
+export interface Figures {
+  /** Sum of the mean over all cells. */
+  readonly meanTotal: number;
   /** Variance of a cell. */
   readonly siteVariance: number;
-  /** Mean ln density of the fitted maps, nats a cell. */
-  readonly logLikelihoodPerCell: number;
   /** Share of the shell means in the powers, 0..1. */
   readonly shrinkage: number;
+  /** Mean power of each shell, from wave number 0 on; 0 for a shell without modes. */
+  readonly shellPowers: Float64Array;
 }
 
-/** Maps that the shell means count for. */
-const SHRINKAGE_MAPS = 8;
-/** Least power of a mode as a share of the mean power; where the maps are constant, of 1. */
-const FLOOR = 1e-6;
+export interface Fit extends Figures {
+  readonly prior: Prior;
+  /** Mean ln density of the fitted maps, nats a cell. */
+  readonly logLikelihoodPerCell: number;
+  /** One each where there are several. */
+  readonly components: readonly (Figures & { readonly weight: number })[];
+}
 
-/** Fits a prior. Two transforms a map. */
-export function fitPrior({ rows, cols, maps, mean: source, periodic }: FitJob): Fit {
+/** Fits a prior. Two transforms a map; of several components some hundred passes over the maps for each. */
+export function fitPrior(job: FitJob): Fit {
+  const { rows, cols, maps, periodic } = job;
   const grid = createSpectralGrid(rows, cols);
-  const mean = meanOf(maps, source, grid.cells);
-  // An estimated mean takes one degree of freedom of every cell.
-  const freedom = source === 'CLIMATOLOGY' ? maps.length - 1 : maps.length;
-  const power = periodogram(grid, maps, mean, periodic ? undefined : taper(rows, cols));
-  for (let k = 0; k < power.length; k++) power[k] = power[k]! / freedom;
-  const shrinkage = SHRINKAGE_MAPS / (maps.length + SHRINKAGE_MAPS);
-  shrinkToShells(grid, power, shrinkage);
-  const floor = FLOOR * (siteVariance(grid, power) || 1);
-  for (let k = 0; k < power.length; k++) power[k] = Math.max(floor, power[k]!);
-  const prior = { rows, cols, mean, power: packedOf(grid, power) };
+  const window = periodic ? undefined : taper(rows, cols);
+  const shares = sharesOfMaps(grid, job, window);
+  const fitted = shares
+    .map((of) => fitComponent(grid, maps, of, shares.length > 1 ? 'CLIMATOLOGY' : job.mean, window))
+    .sort((a, b) => b.component.weight - a.component.weight);
+  const prior = { rows, cols, components: fitted.map(({ component }) => component) };
+  const figures = fitted.map(({ component, shrinkage }) => figuresOf(grid, [component], shrinkage));
+  const shrinkage = fitted.reduce((sum, one) => sum + one.component.weight * one.shrinkage, 0);
   return {
+    ...figuresOf(grid, prior.components, shrinkage),
     prior,
-    siteVariance: siteVariance(grid, power),
     logLikelihoodPerCell: meanLikelihood(grid, prior, maps) / grid.cells,
-    shrinkage,
+    components:
+      figures.length > 1 ? figures.map((one, j) => ({ ...one, weight: prior.components[j]!.weight })) : [],
   };
 }
 
-function meanOf(maps: readonly Float32Array[], source: MeanSource, cells: number): Float64Array {
+/** A Gaussian of maps, each counting for its share, 0..1. */
+function fitComponent(
+  grid: SpectralGrid,
+  maps: readonly Float32Array[],
+  shares: Float64Array,
+  source: MeanSource,
+  window: Float64Array | undefined,
+): { component: Component; shrinkage: number } {
+  const count = shares.reduce((a, b) => a + b, 0);
+  const mean = meanOf(maps, shares, source, grid.cells);
+  // An estimated mean takes one degree of freedom of every cell.
+  const freedom = source === 'CLIMATOLOGY' ? count - 1 : count;
+  const power = periodogram(grid, maps, shares, mean, window);
+  for (let k = 0; k < power.length; k++) power[k] = power[k]! / freedom;
+  const shrinkage = flooredPowers(grid, power, count);
+  return { component: { weight: count / maps.length, mean, power: packedOf(grid, power) }, shrinkage };
+}
+
+function meanOf(
+  maps: readonly Float32Array[],
+  shares: Float64Array,
+  source: MeanSource,
+  cells: number,
+): Float64Array {
   if (typeof source === 'object') return source.given;
   const mean = new Float64Array(cells);
   if (source === 'ZERO') return mean;
-  for (const map of maps) for (let i = 0; i < cells; i++) mean[i] = mean[i]! + map[i]!;
-  for (let i = 0; i < cells; i++) mean[i] = mean[i]! / maps.length;
+  let count = 0;
+  for (const [n, map] of maps.entries()) {
+    const share = shares[n]!;
+    count += share;
+    if (share > 0) for (let i = 0; i < cells; i++) mean[i] = mean[i]! + share * map[i]!;
+  }
+  for (let i = 0; i < cells; i++) mean[i] = mean[i]! / count;
   return mean;
 }
 
@@ -68,69 +109,65 @@ function meanOf(maps: readonly Float32Array[], source: MeanSource, cells: number
 function periodogram(
   grid: SpectralGrid,
   maps: readonly Float32Array[],
+  shares: Float64Array,
   mean: Float64Array,
   window: Float64Array | undefined,
 ): Float64Array {
   const power = new Float64Array(grid.size);
   const modes = grid.newModes();
   const deviation = new Float64Array(grid.cells);
-  for (const map of maps) {
+  for (const [n, map] of maps.entries()) {
+    if (shares[n] === 0) continue;
     for (let i = 0; i < deviation.length; i++)
       deviation[i] = (map[i]! - mean[i]!) * (window === undefined ? 1 : window[i]!);
     grid.forward(deviation, modes);
+    const by = shares[n]! / grid.cells;
     for (let k = 0; k < power.length; k++)
-      power[k] = power[k]! + (modes.re[k]! ** 2 + modes.im[k]! ** 2) / grid.cells;
+      power[k] = power[k]! + by * (modes.re[k]! ** 2 + modes.im[k]! ** 2);
   }
   return power;
 }
 
-/** Hann window of both sides, scaled so that white noise keeps its power. */
-function taper(rows: number, cols: number): Float64Array {
-  const side = (length: number) =>
-    Float64Array.from({ length }, (_, i) => Math.sin((Math.PI * (i + 0.5)) / length) ** 2);
-  const [down, along] = [side(rows), side(cols)];
-  const window = new Float64Array(rows * cols);
-  let squares = 0;
-  for (let i = 0; i < window.length; i++) {
-    window[i] = down[Math.floor(i / cols)]! * along[i % cols]!;
-    squares += window[i]! ** 2;
-  }
-  const scale = Math.sqrt(window.length / squares);
-  for (let i = 0; i < window.length; i++) window[i] = window[i]! * scale;
-  return window;
-}
-
-function shrinkToShells(grid: SpectralGrid, power: Float64Array, shrinkage: number): void {
-  const { rows, cols, kept, stride } = grid;
-  const shells = shellsOf(rows, cols);
-  const sums = new Float64Array(rows + cols + 1);
-  const counts = new Float64Array(sums.length);
-  const each = (visit: (at: number, shell: number) => void) => {
-    for (let row = 0; row < rows; row++)
-      for (let col = 0; col < kept; col++) visit(row * stride + col, shells[row * kept + col]!);
-  };
-  each((at, shell) => {
-    sums[shell] = sums[shell]! + grid.shares[at]! * power[at]!;
-    counts[shell] = counts[shell]! + grid.shares[at]!;
-  });
-  each((at, shell) => {
-    power[at] = (1 - shrinkage) * power[at]! + (shrinkage * sums[shell]!) / counts[shell]!;
-  });
-}
-
 function meanLikelihood(grid: SpectralGrid, prior: Prior, maps: readonly Float32Array[]): number {
-  const gaussian = gaussianOf(grid, prior);
+  const mixture = mixtureOf(grid, prior);
   const modes = grid.newModes();
   let sum = 0;
   for (const map of maps) {
     grid.forward(map, modes);
-    sum += logLikelihood(grid, gaussian, modes);
+    sum += logSumExp(logJoint(grid, mixture, 1, 0, modes));
   }
   return sum / maps.length;
 }
 
-/** Mean power of each shell, from wave number 0 on; 0 for a shell without modes. */
-export function shellPowers({ rows, cols, power }: Prior): Float64Array {
+/** Of components taken together, the scatter of their means included. */
+function figuresOf(grid: SpectralGrid, components: readonly Component[], shrinkage: number): Figures {
+  const whole = components.reduce((sum, { weight }) => sum + weight, 0);
+  const found = components.map((component) => ({
+    share: component.weight / whole,
+    gaussian: gaussianOf(grid, component),
+  }));
+  const power = new Float64Array(grid.size);
+  const mean = grid.newModes();
+  for (const { share, gaussian } of found)
+    for (let k = 0; k < grid.size; k++) {
+      mean.re[k] = mean.re[k]! + share * gaussian.mean.re[k]!;
+      mean.im[k] = mean.im[k]! + share * gaussian.mean.im[k]!;
+    }
+  for (const { share, gaussian } of found)
+    for (let k = 0; k < grid.size; k++) {
+      const off = (gaussian.mean.re[k]! - mean.re[k]!) ** 2 + (gaussian.mean.im[k]! - mean.im[k]!) ** 2;
+      power[k] = power[k]! + share * (gaussian.power[k]! + off / grid.cells);
+    }
+  return {
+    meanTotal: mean.re[0]!,
+    siteVariance: siteVariance(grid, power),
+    shrinkage,
+    shellPowers: shellPowers(grid.rows, grid.cols, packedOf(grid, power)),
+  };
+}
+
+/** Mean power of each shell of kept modes, from wave number 0 on; 0 for a shell without any. */
+export function shellPowers(rows: number, cols: number, power: Float64Array): Float64Array {
   const kept = keptColumns(cols);
   const shells = shellsOf(rows, cols);
   let last = 0;

@@ -1,6 +1,7 @@
 /**
- * Priors: what maps of a shape look like, as a Gaussian random field whose modes are independent. Cells hold the mean;
- * powers are E|X_k - M_k|^2 of the unitary transform, so their mean over the whole spectrum is the variance of a cell.
+ * Priors: what maps of a shape look like, as a Gaussian random field whose modes are independent, or a mixture of
+ * several. Cells hold the mean; powers are E|X_k - M_k|^2 of the unitary transform, so their mean over the whole spectrum
+ * is the variance of a cell.
  */
 import { keptColumns, type Modes, planeOf, type SpectralGrid, stiffness } from './modes.ts';
 
@@ -8,6 +9,14 @@ import { keptColumns, type Modes, planeOf, type SpectralGrid, stiffness } from '
 export interface Prior {
   readonly rows: number;
   readonly cols: number;
+  /** 1..8, heaviest first; one makes it a Gaussian. Weights sum to 1. */
+  readonly components: readonly Component[];
+}
+
+/** One Gaussian of a prior. */
+export interface Component {
+  /** Over 0. */
+  readonly weight: number;
   /** Mean of each cell, row-major. */
   readonly mean: Float64Array;
   /** Power of each kept mode, rows x (cols / 2 + 1); over 0. */
@@ -33,11 +42,11 @@ export function standardGaussian(grid: SpectralGrid): ModeGaussian {
   return { mean: grid.newModes(), power };
 }
 
-/** A kept prior in the modes of a grid of its shape. One transform. */
-export function gaussianOf(grid: SpectralGrid, prior: Prior): ModeGaussian {
+/** A component in the modes of a grid of its shape. One transform. */
+export function gaussianOf(grid: SpectralGrid, component: Pick<Component, 'mean' | 'power'>): ModeGaussian {
   const mean = grid.newModes();
-  grid.forward(prior.mean, mean);
-  return { mean, power: planeOf(grid, prior.power, 1) };
+  grid.forward(component.mean, mean);
+  return { mean, power: planeOf(grid, component.power, 1) };
 }
 
 /** Mean power over the whole spectrum: the variance of a cell. */
@@ -48,27 +57,78 @@ export function siteVariance(grid: SpectralGrid, power: Float64Array): number {
 }
 
 /** ln density of a grid under a Gaussian, nats; -Infinity where a pinned mode is off its mean. O(modes). */
-export function logLikelihood(grid: SpectralGrid, { mean, power }: ModeGaussian, x: Modes): number {
+export function logLikelihood(grid: SpectralGrid, gaussian: ModeGaussian, x: Modes): number {
+  return noisyLikelihood(grid, gaussian, 1, 0, x);
+}
+
+/** ln density of `x` = signal times a draw of a Gaussian, and white noise of variance `noise` a cell; nats. O(modes). */
+export function noisyLikelihood(
+  grid: SpectralGrid,
+  gaussian: ModeGaussian,
+  signal: number,
+  noise: number,
+  x: Modes,
+): number {
+  return noisyScale(grid, gaussian, signal, noise) - noisyDistance(grid, gaussian, signal, noise, x) / 2;
+}
+
+/** The part of `noisyLikelihood` that is the same for every `x`. */
+export function noisyScale(
+  grid: SpectralGrid,
+  { power }: ModeGaussian,
+  signal: number,
+  noise: number,
+): number {
   let sum = 0;
   for (let k = 0; k < power.length; k++) {
     const share = grid.shares[k]!;
-    if (share === 0) continue;
-    const re = x.re[k]! - mean.re[k]!;
-    const im = x.im[k]! - mean.im[k]!;
-    sum += share * (Math.log(2 * Math.PI * power[k]!) + (re * re + im * im) / (grid.cells * power[k]!));
+    if (share > 0) sum += share * Math.log(2 * Math.PI * (signal * signal * power[k]! + noise));
   }
   return -sum / 2;
 }
 
-/** Squared distance of a grid from the mean in standard deviations: chi-square of as many degrees as there are cells. */
-export function squaredDistance(grid: SpectralGrid, { mean, power }: ModeGaussian, x: Modes): number {
+/** Squared distance of `x`, as in `noisyLikelihood`, from its mean in standard deviations. */
+export function noisyDistance(
+  grid: SpectralGrid,
+  { mean, power }: ModeGaussian,
+  signal: number,
+  noise: number,
+  x: Modes,
+): number {
+  const square = signal * signal;
   let sum = 0;
   for (let k = 0; k < power.length; k++) {
-    const re = x.re[k]! - mean.re[k]!;
-    const im = x.im[k]! - mean.im[k]!;
-    sum += (grid.shares[k]! * (re * re + im * im)) / power[k]!;
+    const share = grid.shares[k]!;
+    if (share === 0) continue;
+    const re = x.re[k]! - signal * mean.re[k]!;
+    const im = x.im[k]! - signal * mean.im[k]!;
+    sum += (share * (re * re + im * im)) / (square * power[k]! + noise);
   }
   return sum / grid.cells;
+}
+
+/** `logLikelihood` of many grids under one Gaussian, none of whose modes is pinned: its logarithms are taken once. */
+export function densityOf(grid: SpectralGrid, { mean, power }: ModeGaussian): (x: Modes) => number {
+  const inverse = new Float64Array(grid.size);
+  let logs = 0;
+  for (let k = 0; k < grid.size; k++) {
+    const share = grid.shares[k]!;
+    inverse[k] = share / (grid.cells * power[k]!);
+    if (share > 0) logs += share * Math.log(2 * Math.PI * power[k]!);
+  }
+  return ({ re, im }) => {
+    let sum = logs;
+    for (let k = 0; k < inverse.length; k++) {
+      const [offRe, offIm] = [re[k]! - mean.re[k]!, im[k]! - mean.im[k]!];
+      sum += inverse[k]! * (offRe * offRe + offIm * offIm);
+    }
+    return -sum / 2;
+  };
+}
+
+/** Squared distance of a grid from the mean in standard deviations: chi-square of as many degrees as there are cells. */
+export function squaredDistance(grid: SpectralGrid, gaussian: ModeGaussian, x: Modes): number {
+  return noisyDistance(grid, gaussian, 1, 0, x);
 }
 
 /** Turns the modes of white noise into a draw of the Gaussian as it is at a level of signal, 0..1, in place. */
@@ -81,21 +141,33 @@ export function drawAt({ mean, power }: ModeGaussian, level: number, x: Modes): 
   }
 }
 
-/** Numbers of a prior of a shape as one run of bytes: mean, then powers, doubles. */
-export function priorBytes(prior: Prior): Uint8Array {
-  const numbers = new Float64Array(prior.mean.length + prior.power.length);
-  numbers.set(prior.mean);
-  numbers.set(prior.power, prior.mean.length);
+/** Numbers of a prior as one run of bytes: mean, then powers of each component; of several, then their weights. Doubles. */
+export function priorBytes({ components }: Prior): Uint8Array {
+  const parts = components.flatMap(({ mean, power }) => [mean, power]);
+  if (components.length > 1) parts.push(Float64Array.from(components, ({ weight }) => weight));
+  const numbers = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    numbers.set(part, at);
+    at += part.length;
+  }
   return new Uint8Array(numbers.buffer);
 }
 
 /** Undoes `priorBytes`. RangeError for bytes of another shape. */
 export function priorFromBytes(rows: number, cols: number, bytes: Uint8Array): Prior {
   const cells = rows * cols;
-  const count = cells + rows * keptColumns(cols);
-  if (bytes.length !== 8 * count)
+  const size = cells + rows * keptColumns(cols);
+  const isGaussian = bytes.length === 8 * size;
+  const count = isGaussian ? 1 : bytes.length / (8 * (size + 1));
+  if (!Number.isInteger(count) || count < 1)
     throw new RangeError(`${bytes.length} bytes for a prior of ${rows} x ${cols}`);
   // A copy: bytes from a database need not be aligned.
   const numbers = new Float64Array(bytes.slice().buffer);
-  return { rows, cols, mean: numbers.slice(0, cells), power: numbers.slice(cells) };
+  const components = Array.from({ length: count }, (_, j) => ({
+    weight: isGaussian ? 1 : numbers[count * size + j]!,
+    mean: numbers.slice(j * size, j * size + cells),
+    power: numbers.slice(j * size + cells, (j + 1) * size),
+  }));
+  return { rows, cols, components };
 }

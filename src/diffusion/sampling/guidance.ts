@@ -1,8 +1,9 @@
 /**
  * Guidance by an energy: sampling p(x)^(1/T) e^(-w E(x) / T) instead of p(x). For a Gaussian p and a quadratic E the
  * result is a Gaussian again, computed here exactly, and any sampler then draws from it. Energies add up, and so do
- * their precisions.
+ * their precisions. A mixture at T = 1 stays one: each component is guided, and weighs what the energy leaves of it.
  */
+import { type ModeMixture, sharesOfLogs } from '../prior/mixture.ts';
 import { type Modes, type SpectralGrid, stiffness } from '../prior/modes.ts';
 import type { ModeGaussian } from '../prior/prior.ts';
 
@@ -38,6 +39,12 @@ export interface Guide {
 /** UNBOUNDED: in some mode the energy falls faster than the prior can hold. CONFLICT: two totals are to be exact. */
 export type GuidanceFault = 'UNBOUNDED' | 'CONFLICT';
 
+/** A Gaussian after guidance. */
+export interface GuidedGaussian extends ModeGaussian {
+  /** ln of the integral of p^(1/T) e^(-E/T), up to a number that shape, T and what is held exactly alone decide. */
+  readonly logMass: number;
+}
+
 /** constant + sum over all modes of (precision |x|^2 / 2 - Re(conj(pull) x)) / cells. */
 export interface QuadraticForm {
   readonly precision: Float64Array;
@@ -68,8 +75,8 @@ export function guided(
   prior: ModeGaussian,
   guides: readonly Guide[],
   temperature: number,
-): ModeGaussian | GuidanceFault {
-  const { size } = grid;
+): GuidedGaussian | GuidanceFault {
+  const { size, shares, cells } = grid;
   const form = quadraticForm(grid, []);
   const { precision, pull } = form;
   addDistance(grid, prior, 1, form);
@@ -83,20 +90,46 @@ export function guided(
     } else addFunctional(grid, functional, weight, form);
   }
   const power = new Float64Array(size);
+  let logMass = 0;
+  let least = form.constant;
   for (let k = 0; k < size; k++) {
     power[k] = 1;
-    if (grid.shares[k] === 0) continue;
-    if (!(precision[k]! > 0) && !(k === 0 && pinned !== undefined)) return 'UNBOUNDED';
-    power[k] = temperature / precision[k]!;
-    pull.re[k] = pull.re[k]! / precision[k]!;
-    pull.im[k] = pull.im[k]! / precision[k]!;
+    if (shares[k] === 0) continue;
+    const by = precision[k]!;
+    const isPinned = k === 0 && pinned !== undefined;
+    if (!(by > 0) && !isPinned) return 'UNBOUNDED';
+    logMass -= (shares[k]! * Math.log(prior.power[k]!)) / (2 * temperature);
+    if (isPinned) {
+      least += (pinned! * (by * pinned! - 2 * pull.re[0]!)) / (2 * cells);
+      power[0] = 0;
+      pull.re[0] = pinned!;
+      pull.im[0] = 0;
+      continue;
+    }
+    power[k] = temperature / by;
+    logMass += (shares[k]! * Math.log(power[k]!)) / 2;
+    least -= (shares[k]! * (pull.re[k]! ** 2 + pull.im[k]! ** 2)) / (2 * cells * by);
+    pull.re[k] = pull.re[k]! / by;
+    pull.im[k] = pull.im[k]! / by;
   }
-  if (pinned !== undefined) {
-    power[0] = 0;
-    pull.re[0] = pinned;
-    pull.im[0] = 0;
+  return { mean: pull, power, logMass: logMass - least / temperature };
+}
+
+/** The guided mixture, or why there is none. More than one component are mixed again at temperature 1 alone. */
+export function guidedMixture(
+  grid: SpectralGrid,
+  { weights, components }: ModeMixture,
+  guides: readonly Guide[],
+  temperature: number,
+): ModeMixture | GuidanceFault {
+  const found: GuidedGaussian[] = [];
+  for (const component of components) {
+    const result = guided(grid, component, guides, temperature);
+    if (typeof result === 'string') return result;
+    found.push(result);
   }
-  return { mean: pull, power };
+  const logs = Float64Array.from(found, ({ logMass }, j) => Math.log(weights[j]!) + logMass);
+  return { weights: sharesOfLogs(logs), components: found };
 }
 
 /** Adds to a mode a precision and its pull towards a value. */

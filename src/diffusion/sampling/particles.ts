@@ -1,13 +1,14 @@
 /**
- * Sequential Monte Carlo down the levels of a schedule, for densities that are a Gaussian times e^-E: the twisted sampler
+ * Sequential Monte Carlo down the levels of a schedule, for densities that are Gaussians times e^-E: the twisted sampler
  * of L. Wu et al. ("Practical and asymptotically exact conditional sampling in diffusion models", NeurIPS 2023) with the
- * exact reverse kernel of the Gaussian, so that the number of steps costs efficiency, never correctness. Noise is by
- * counter (seed; particle, step), so the same request gives the same bits anywhere.
+ * exact reverse kernel of the Gaussian, so that the number of steps costs efficiency, never correctness. A particle
+ * belongs to one Gaussian all the way; how many of each arrive tells what it weighs. Noise is by counter (seed; particle,
+ * step), so the same request gives the same bits anywhere.
  */
-import { normalCdf } from '../../numeric/quantile.ts';
+import { chosenShare, logSumExp, sharesOfLogs, uniformAt } from '../prior/mixture.ts';
 import type { Modes, SpectralGrid } from '../prior/modes.ts';
 import { drawAt, type ModeGaussian } from '../prior/prior.ts';
-import type { Factored } from './residual.ts';
+import type { Part, Target } from './residual.ts';
 
 export interface ParticleRecipe {
   /** At least 1. */
@@ -28,6 +29,8 @@ export interface Swarm {
 
 /** A particle with what is expected of where it ends. */
 interface Particle {
+  /** Which Gaussian it belongs to. */
+  readonly part: number;
   readonly x: Modes;
   /** Modes of the slope of the expected energy in x0. */
   readonly slope: Modes;
@@ -37,17 +40,22 @@ interface Particle {
 /** Stream of the noise that resampling and picking take their uniform numbers from, past every particle's own. */
 const RESAMPLING = 0xffff0000;
 const PICKING = 0xffff0001;
+const DEALING = 0xffff0002;
 
 /** Sends particles down. Steps times particles of O(modes) and a transform pair or two each. */
-export function descend(grid: SpectralGrid, target: Factored, recipe: ParticleRecipe): Swarm {
+export function descend(grid: SpectralGrid, target: Target, recipe: ParticleRecipe): Swarm {
   const { levels, particles: count, seed } = recipe;
-  const { base } = target;
-  const expect = createExpectation(grid, target);
+  const { parts } = target;
+  const expectations = parts.map((part) => createExpectation(grid, part));
+  const expect = (particle: Particle, level: number) => expectations[particle.part]!(particle, level);
   const z = grid.newModes();
+  const weights = Float64Array.from(parts, ({ weight }) => weight);
+  const dealt = uniformAt(grid, seed, DEALING, 0);
   let swarm: Particle[] = Array.from({ length: count }, (_, index) => {
-    const particle = { x: grid.newModes(), slope: grid.newModes(), energy: 0 };
+    const part = chosenShare(weights, (index + dealt) / count);
+    const particle = { part, x: grid.newModes(), slope: grid.newModes(), energy: 0 };
     grid.noise(seed, index, 0, particle.x);
-    drawAt(base, levels[0]!, particle.x);
+    drawAt(parts[part]!.base, levels[0]!, particle.x);
     expect(particle, levels[0]!);
     return particle;
   });
@@ -59,14 +67,14 @@ export function descend(grid: SpectralGrid, target: Factored, recipe: ParticleRe
     minEffective = Math.min(minEffective, effective(logs));
     if (effective(logs) < count / 2) {
       logNormalizer += logMean(logs);
-      const uniform = uniformOf(grid, seed, RESAMPLING, step);
+      const uniform = uniformAt(grid, seed, RESAMPLING, step);
       swarm = resampled(logs, uniform).map((from) => copied(swarm[from]!));
       logs.fill(0);
     }
     for (const [index, particle] of swarm.entries()) {
       grid.noise(seed, index, step + 1, z);
       const before = particle.energy;
-      const ratio = move(grid, base, particle, level, next, z);
+      const ratio = move(grid, parts[particle.part]!.base, particle, level, next, z);
       expect(particle, next);
       logs[index] = logs[index]! + before - particle.energy + ratio;
     }
@@ -76,12 +84,12 @@ export function descend(grid: SpectralGrid, target: Factored, recipe: ParticleRe
     minEffective: Math.min(minEffective, finalEffective),
     finalEffective,
     logNormalizer: logNormalizer + logMean(logs),
-    pick: (sample) => swarm[chosen(logs, uniformOf(grid, seed, PICKING, sample))]!.x,
+    pick: (sample) => swarm[chosenShare(sharesOfLogs(logs), uniformAt(grid, seed, PICKING, sample))]!.x,
   };
 }
 
 /** Sets what is expected of a particle at a level: of its x0, the mean is linear in x and the rest has a power. */
-function createExpectation(grid: SpectralGrid, { base, energies }: Factored) {
+function createExpectation(grid: SpectralGrid, { base, energies }: Part) {
   const { mean, power } = base;
   const expected = grid.newModes();
   const remaining = new Float64Array(grid.size);
@@ -133,36 +141,23 @@ function move(
   return log;
 }
 
-function copied({ x, slope, energy }: Particle): Particle {
+function copied({ part, x, slope, energy }: Particle): Particle {
   const copy = ({ re, im }: Modes) => ({ re: re.slice(), im: im.slice() });
-  return { x: copy(x), slope: copy(slope), energy };
-}
-
-function uniformOf(grid: SpectralGrid, seed: bigint, stream: number, step: number): number {
-  return normalCdf(grid.normal(seed, stream, step));
-}
-
-/** Weights that sum to 1. */
-function weightsOf(logs: Float64Array): Float64Array {
-  const most = logs.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const weights = logs.map((log) => Math.exp(log - most));
-  const sum = weights.reduce((a, b) => a + b, 0);
-  return weights.map((weight) => weight / sum);
+  return { part, x: copy(x), slope: copy(slope), energy };
 }
 
 /** 1 / sum of squared weights: how many particles of equal weight they are worth. */
 function effective(logs: Float64Array): number {
-  return 1 / weightsOf(logs).reduce((sum, weight) => sum + weight * weight, 0);
+  return 1 / sharesOfLogs(logs).reduce((sum, weight) => sum + weight * weight, 0);
 }
 
 function logMean(logs: Float64Array): number {
-  const most = logs.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  return most + Math.log(logs.reduce((sum, log) => sum + Math.exp(log - most), 0) / logs.length);
+  return logSumExp(logs) - Math.log(logs.length);
 }
 
 /** Systematic resampling: which particle each takes the place of. */
 function resampled(logs: Float64Array, uniform: number): number[] {
-  const weights = weightsOf(logs);
+  const weights = sharesOfLogs(logs);
   let at = 0;
   let reached = weights[0]!;
   return Array.from(weights, (_, index) => {
@@ -170,13 +165,4 @@ function resampled(logs: Float64Array, uniform: number): number[] {
     while (reached < wanted && at < weights.length - 1) reached += weights[++at]!;
     return at;
   });
-}
-
-function chosen(logs: Float64Array, uniform: number): number {
-  let reached = 0;
-  const at = weightsOf(logs).findIndex((weight) => {
-    reached += weight;
-    return reached >= uniform;
-  });
-  return at < 0 ? logs.length - 1 : at;
 }

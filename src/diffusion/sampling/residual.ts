@@ -3,9 +3,10 @@
  * remainder, the expected energy and its slope. With no remainder it is the energy itself. Cost: a transform pair or a
  * pass over the modes each.
  */
+import { logJoint, logSumExp, type ModeMixture, sharesOfLogs } from '../prior/mixture.ts';
 import { type Modes, packedOf, type SpectralGrid, shellsOf } from '../prior/modes.ts';
 import { type ModeGaussian, siteVariance } from '../prior/prior.ts';
-import { type GuidanceFault, type Guide, guided } from './guidance.ts';
+import { type GuidanceFault, type Guide, type GuidedGaussian, guided } from './guidance.ts';
 
 /**
  * Gives the expected energy of a map of mean `x` and of remaining power (a plane), and adds the modes of its slope in
@@ -27,12 +28,19 @@ export interface TargetSpectrum {
   readonly powers: readonly number[];
 }
 
-/** A target density: a Gaussian times e^-E of what is left. */
-export interface Factored {
+/** A target density: a weighted sum of Gaussians, each times e^-E of what is left. */
+export interface Target {
+  /** Weights sum to 1. */
+  readonly parts: readonly Part[];
+  /** ln of the mean of what went into the bases beyond the guides, under the Gaussians guided by these alone. */
+  readonly logFactor: number;
+}
+
+/** What one component of a prior has become. */
+export interface Part {
+  readonly weight: number;
   readonly base: ModeGaussian;
   readonly energies: readonly ResidualEnergy[];
-  /** ln of the mean of what went into the base beyond `guides`, under the Gaussian guided by these alone. */
-  readonly logFactor: number;
 }
 
 /** The energies themselves, over a temperature. */
@@ -49,40 +57,81 @@ export function residualEnergies(
 const HARTREE_ROUNDS = 100;
 
 /**
- * Factors exp of minus the energies over the temperature. Of a quartic, the parabola that resembles it most under the
- * resulting Gaussian goes into the base (the self-consistent field of D. Hartree), which leaves far less to weigh.
+ * Factors p^(1/T) times exp of minus the energies over T. Of a quartic, the parabola that resembles it most under the
+ * resulting Gaussian goes into the base (the self-consistent field of D. Hartree), which leaves far less to weigh. A
+ * mixture becomes that of its heated components, times what p^(1/T) differs by from it.
  */
-export function factored(
+export function targetOf(
   grid: SpectralGrid,
-  prior: ModeGaussian,
+  prior: ModeMixture,
   guides: readonly Guide[],
   temperature: number,
   quartic: Quartic | undefined,
   spectra: readonly TargetSpectrum[],
-): Factored | GuidanceFault {
-  const plain = guided(grid, prior, guides, temperature);
-  if (typeof plain === 'string') return plain;
-  if (quartic === undefined)
-    return { base: plain, energies: residualEnergies(grid, temperature, undefined, spectra), logFactor: 0 };
-  const { mass, quartic: u } = quartic;
-  let parabola = Math.max(0, mass) + 3 * u * meanSquare(grid, plain);
-  let base = plain;
-  for (let round = 0; round < HARTREE_ROUNDS; round++) {
-    const field = { functional: { kind: 'QUADRATIC', stiffness: parabola }, weight: 1 } as const;
-    const next = guided(grid, prior, [...guides, field], temperature);
-    if (typeof next === 'string') return next;
-    base = next;
-    parabola = (parabola + Math.max(0, mass + 3 * u * meanSquare(grid, base))) / 2;
+): Target | GuidanceFault {
+  const { weights, components } = prior;
+  const found: Omit<Part, 'weight'>[] = [];
+  const plain = new Float64Array(components.length);
+  const whole = new Float64Array(components.length);
+  const heat = components.length > 1 && temperature !== 1 ? [heatEnergy(grid, prior, temperature)] : [];
+  for (const [j, component] of components.entries()) {
+    const guide = guided(grid, component, guides, temperature);
+    if (typeof guide === 'string') return guide;
+    const held = quartic && hartreeField(grid, component, guides, temperature, quartic, guide);
+    if (typeof held === 'string') return held;
+    const base = held?.base ?? guide;
+    const energies = residualEnergies(grid, temperature, held?.left, spectra);
+    found.push({ base, energies: [...energies, ...heat] });
+    plain[j] = Math.log(weights[j]!) / temperature + guide.logMass;
+    whole[j] = Math.log(weights[j]!) / temperature + base.logMass;
   }
-  const last = { functional: { kind: 'QUADRATIC', stiffness: parabola }, weight: 1 } as const;
-  const final = guided(grid, prior, [...guides, last], temperature);
-  if (typeof final === 'string') return final;
-  base = final;
-  const left = { mass: mass - parabola, quartic: u };
-  return {
-    base,
-    energies: residualEnergies(grid, temperature, left, spectra),
-    logFactor: logFactorOf(grid, plain, base),
+  const shares = sharesOfLogs(whole);
+  const parts = found.map((part, j) => ({ ...part, weight: shares[j]! }));
+  return { parts, logFactor: logSumExp(whole) - logSumExp(plain) };
+}
+
+/** The Gaussian guided by the parabola that resembles a quartic most under it, and what that leaves of the quartic. */
+function hartreeField(
+  grid: SpectralGrid,
+  prior: ModeGaussian,
+  guides: readonly Guide[],
+  temperature: number,
+  { mass, quartic: u }: Quartic,
+  plain: ModeGaussian,
+): { base: GuidedGaussian; left: Quartic } | GuidanceFault {
+  const under = (stiffness: number) => {
+    const field = { functional: { kind: 'QUADRATIC', stiffness }, weight: 1 } as const;
+    return guided(grid, prior, [...guides, field], temperature);
+  };
+  let parabola = Math.max(0, mass) + 3 * u * meanSquare(grid, plain);
+  for (let round = 0; round < HARTREE_ROUNDS; round++) {
+    const next = under(parabola);
+    if (typeof next === 'string') return next;
+    parabola = (parabola + Math.max(0, mass + 3 * u * meanSquare(grid, next))) / 2;
+  }
+  const base = under(parabola);
+  return typeof base === 'string' ? base : { base, left: { mass: mass - parabola, quartic: u } };
+}
+
+/**
+ * What p^(1/T) of a mixture lacks of the sum of (w_j N_j)^(1/T), as an energy: ln of that sum less ln p over T, which
+ * lies between 0 and (1 - 1/T) ln of the number of components. Of a map still noisy it is taken at its mean.
+ */
+function heatEnergy(grid: SpectralGrid, prior: ModeMixture, temperature: number): ResidualEnergy {
+  return (x, _remaining, slope) => {
+    const logs = logJoint(grid, prior, 1, 0, x);
+    const heated = logs.map((log) => log / temperature);
+    const [cold, hot] = [sharesOfLogs(logs), sharesOfLogs(heated)];
+    for (const [j, { mean, power }] of prior.components.entries()) {
+      const by = (cold[j]! - hot[j]!) / temperature;
+      if (by === 0) continue;
+      for (let k = 0; k < grid.size; k++) {
+        if (grid.shares[k] === 0) continue;
+        slope.re[k] = slope.re[k]! + (by * (x.re[k]! - mean.re[k]!)) / power[k]!;
+        slope.im[k] = slope.im[k]! + (by * (x.im[k]! - mean.im[k]!)) / power[k]!;
+      }
+    }
+    return logSumExp(heated) - logSumExp(logs) / temperature;
   };
 }
 
@@ -91,18 +140,6 @@ function meanSquare(grid: SpectralGrid, { mean, power }: ModeGaussian): number {
   let squares = 0;
   for (let k = 0; k < grid.size; k++) squares += grid.shares[k]! * (mean.re[k]! ** 2 + mean.im[k]! ** 2);
   return siteVariance(grid, power) + squares / grid.cells ** 2;
-}
-
-/** ln of the mean under `from` of the parabola that turns it into `to`. */
-function logFactorOf(grid: SpectralGrid, from: ModeGaussian, to: ModeGaussian): number {
-  let sum = 0;
-  const exponent = ({ mean, power }: ModeGaussian, k: number) =>
-    (mean.re[k]! ** 2 + mean.im[k]! ** 2) / (grid.cells * power[k]!);
-  for (let k = 0; k < grid.size; k++) {
-    if (grid.shares[k] === 0 || from.power[k] === 0) continue;
-    sum += grid.shares[k]! * (Math.log(to.power[k]! / from.power[k]!) + exponent(to, k) - exponent(from, k));
-  }
-  return sum / 2;
 }
 
 function quarticEnergy(grid: SpectralGrid, { mass, quartic: u }: Quartic, scale: number): ResidualEnergy {

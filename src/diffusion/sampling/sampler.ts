@@ -3,10 +3,11 @@
  * steps it is plain data, so that it may go on elsewhere. Noise is by counter (seed; sample, step), so a sample has the
  * same bits whatever else is drawn, wherever, and in how many goes.
  */
+import { flowModes, type ModeStep, stepModes } from '../../numeric/kernels/gaussian.ts';
 import { type Denoiser, type PredictionType, toSample } from '../prior/denoiser.ts';
-import type { Modes, SpectralGrid } from '../prior/modes.ts';
-import { drawAt, type ModeGaussian } from '../prior/prior.ts';
-import { ancestralStep, heunCorrection, langevinStep, multistep, type StepFactors } from './steps.ts';
+import type { Modes, SpectralGrid, Workspace } from '../prior/modes.ts';
+import type { ModeGaussian } from '../prior/prior.ts';
+import { ancestralStep, heunStep, langevinStep, multistep, type StepFactors } from './steps.ts';
 
 export type SamplerKind =
   | 'DDPM'
@@ -25,9 +26,8 @@ export interface Recipe {
   readonly eta: number;
   /** Langevin steps at each level of LANGEVIN (where 0 counts as 1) and PREDICTOR_CORRECTOR, 0..10. */
   readonly correctorSteps: number;
+  /** What is asked of a denoiser without a Gaussian; of a Gaussian all predictions are one. */
   readonly predictionType: PredictionType;
-  /** Whether a chain starts from the noisy density itself instead of from white noise; needs the Gaussian. */
-  readonly exactTerminal: boolean;
   /** 64 bits. */
   readonly seed: bigint;
 }
@@ -44,62 +44,55 @@ export interface Chain {
 
 export interface Sampler {
   readonly steps: number;
-  begin(sample: number): Chain;
-  /** Takes one step. One to eleven predictions of O(modes), and a transform for each noise. */
-  advance(chain: Chain): void;
+  /** Begins a sample, from white noise or, where it is given, from what `start` makes of it in place. */
+  begin(sample: number, start?: (noise: Modes, sample: number) => void): Chain;
+  /** Takes at most `steps` steps. One to twelve predictions of O(modes) each, and a transform for each noise. */
+  advance(chain: Chain, steps: number): void;
 }
 
 /** Noises a step may draw: one of its own and one for each correction. */
 const NOISES_PER_STEP = 16;
 
-/** RangeError for a recipe that needs the Gaussian of a denoiser without one. */
+/** RangeError for EXACT_FLOW of a denoiser without a Gaussian. */
 export function createSampler(grid: SpectralGrid, denoiser: Denoiser, recipe: Recipe): Sampler {
-  const { levels, seed, predictionType } = recipe;
-  const predicted = grid.newModes();
-  const scratch = grid.newModes();
-  const predict = (x: Modes, level: number) => {
-    denoiser.predict(x, level, predictionType, predicted);
-    toSample(x, level, predictionType, predicted);
-  };
-  /** Applies factors to a chain whose x0 is predicted; `turn` numbers the noises of a step. */
-  const apply = (chain: Chain, factors: StepFactors, turn: number) => {
-    if (factors.noise !== 0) grid.noise(seed, chain.sample, 1 + chain.step * NOISES_PER_STEP + turn, scratch);
-    combine(chain.x, factors.keep, chain.x, factors.predicted, predicted, factors.noise, scratch);
+  const { levels, seed } = recipe;
+  const { gaussian } = denoiser;
+  if (recipe.sampler === 'EXACT_FLOW' && gaussian === undefined)
+    throw new RangeError('the sampler needs a Gaussian');
+  const space = grid.workspace();
+  const { x, before, noise, scratch } = space;
+  const take = gaussian
+    ? (step: ModeStep, out: Modes) => stepModes(space.arena, space, step, out)
+    : predictedStep(grid, denoiser, recipe.predictionType);
+  /** Applies the factors of one step at `level`; `turn` numbers the noises of a step. */
+  const apply = (chain: Chain, level: number, factors: StepFactors, turn: number) => {
+    const w = factors.noise === 0 ? undefined : noise;
+    if (w) grid.noise(seed, chain.sample, 1 + chain.step * NOISES_PER_STEP + turn, w);
+    take({ level, at: x, a: factors.keep, x, b: factors.predicted, c: factors.noise, w }, x);
   };
   const correct = (chain: Chain, level: number, times: number) => {
-    for (let turn = 1; turn <= times; turn++) {
-      predict(chain.x, level);
-      apply(chain, langevinStep(level), turn);
-    }
+    for (let turn = 1; turn <= times; turn++) apply(chain, level, langevinStep(level), turn);
   };
-  const ancestral = (chain: Chain, level: number, next: number, eta: number) => {
-    predict(chain.x, level);
-    apply(chain, ancestralStep(level, next, eta), 0);
-  };
+  const ancestral = (chain: Chain, level: number, next: number, eta: number) =>
+    apply(chain, level, ancestralStep(level, next, eta), 0);
   const stepOf: Readonly<Record<SamplerKind, (chain: Chain, level: number, next: number) => void>> = {
     DDPM: (chain, level, next) => ancestral(chain, level, next, 1),
     DDIM: (chain, level, next) => ancestral(chain, level, next, recipe.eta),
     HEUN(chain, level, next) {
-      // Where there is no noise left at one end, or no signal at the other, the slope is unknown there.
-      if (next === 1 || level === 0) return ancestral(chain, level, next, 0);
-      predict(chain.x, level);
-      const { keep, predicted: share } = ancestralStep(level, next, 0);
-      combine(scratch, keep, chain.x, share, predicted, 0, predicted);
-      predict(scratch, next);
-      const second = heunCorrection(level, next);
-      combine(chain.x, second.start, chain.x, second.euler, scratch, second.predicted, predicted);
+      // Where no noise is left nothing can be predicted any more.
+      if (next === 1) return ancestral(chain, level, next, 0);
+      const { keep, predicted } = ancestralStep(level, next, 0);
+      take({ level, at: x, a: keep, x, b: predicted, c: 0, kept: before }, scratch);
+      const { first, second } = heunStep(level, next);
+      take({ level: next, at: scratch, a: keep, x, b: second, c: first, w: before }, x);
     },
     DPM_SOLVER_PP_2M(chain, level, next) {
-      predict(chain.x, level);
       const earlier = chain.step === 0 ? undefined : levels[chain.step - 1]!;
       const factors = multistep(earlier, level, next);
-      const before = chain.before ?? grid.newModes();
-      combine(chain.x, factors.keep, chain.x, factors.predicted, predicted, factors.before, before);
-      before.re.set(predicted.re);
-      before.im.set(predicted.im);
-      chain.before = before;
+      const w = factors.before === 0 ? undefined : before;
+      take({ level, at: x, a: factors.keep, x, b: factors.predicted, c: factors.before, w, kept: before }, x);
     },
-    EXACT_FLOW: (chain, level, next) => flow(exactOf(denoiser), chain.x, level, next),
+    EXACT_FLOW: (_chain, level, next) => flowModes(space.arena, space, x, level, next),
     LANGEVIN(chain, level, next) {
       correct(chain, level, Math.max(1, recipe.correctorSteps));
       ancestral(chain, level, next, next === 1 ? 0 : 1);
@@ -109,24 +102,49 @@ export function createSampler(grid: SpectralGrid, denoiser: Denoiser, recipe: Re
       if (next < 1) correct(chain, next, recipe.correctorSteps);
     },
   };
+  const step = stepOf[recipe.sampler];
+  const isLookingBack = recipe.sampler === 'DPM_SOLVER_PP_2M';
   return {
     steps: levels.length,
-    begin(sample) {
-      const x = grid.newModes();
-      grid.noise(seed, sample, 0, x);
-      if (recipe.exactTerminal) drawAt(exactOf(denoiser), levels[0]!, x);
-      return { sample, step: 0, x, before: undefined };
+    begin(sample, start) {
+      const modes = grid.newModes();
+      grid.noise(seed, sample, 0, modes);
+      start?.(modes, sample);
+      return { sample, step: 0, x: modes, before: undefined };
     },
-    advance(chain) {
-      stepOf[recipe.sampler](chain, levels[chain.step]!, levels[chain.step + 1] ?? 1);
-      chain.step++;
+    advance(chain, steps) {
+      if (gaussian) load(space, gaussian);
+      copyModes(chain.x, x);
+      if (chain.before) copyModes(chain.before, before);
+      const until = Math.min(levels.length, chain.step + steps);
+      for (; chain.step < until; chain.step++) step(chain, levels[chain.step]!, levels[chain.step + 1] ?? 1);
+      copyModes(x, chain.x);
+      if (!isLookingBack) return;
+      chain.before ??= grid.newModes();
+      copyModes(before, chain.before);
     },
   };
 }
 
-function exactOf({ gaussian }: Denoiser): ModeGaussian {
-  if (gaussian === undefined) throw new RangeError('the sampler needs a Gaussian');
-  return gaussian;
+/** Steps by what a denoiser predicts. */
+function predictedStep(grid: SpectralGrid, denoiser: Denoiser, type: PredictionType) {
+  const predicted = grid.newModes();
+  return ({ level, at, a, x, b, c, w, kept }: ModeStep, out: Modes) => {
+    denoiser.predict(at, level, type, predicted);
+    toSample(at, level, type, predicted);
+    combine(out, a, x, b, predicted, c, w ?? x);
+    if (kept) copyModes(predicted, kept);
+  };
+}
+
+function load(space: Workspace, { mean, power }: ModeGaussian): void {
+  copyModes(mean, space.mean);
+  space.power.set(power);
+}
+
+function copyModes(from: Modes, to: Modes): void {
+  to.re.set(from.re);
+  to.im.set(from.im);
 }
 
 /** out = a x + b y + c z; out may be any of them. */
@@ -135,16 +153,5 @@ function combine(out: Modes, a: number, x: Modes, b: number, y: Modes, c: number
     const [to, first, second, third] = [out[part], x[part], y[part], z[part]];
     if (c === 0) for (let k = 0; k < to.length; k++) to[k] = a * first[k]! + b * second[k]!;
     else for (let k = 0; k < to.length; k++) to[k] = a * first[k]! + b * second[k]! + c * third[k]!;
-  }
-}
-
-/** Follows the probability flow of a Gaussian exactly: deviations from the mean scale as their standard deviation. */
-function flow({ mean, power }: ModeGaussian, x: Modes, level: number, next: number): void {
-  const [from, to] = [Math.sqrt(level), Math.sqrt(next)];
-  for (let k = 0; k < power.length; k++) {
-    const before = level * power[k]! + 1 - level;
-    const scale = Math.sqrt((next * power[k]! + 1 - next) / before);
-    x.re[k] = to * mean.re[k]! + (x.re[k]! - from * mean.re[k]!) * scale;
-    x.im[k] = to * mean.im[k]! + (x.im[k]! - from * mean.im[k]!) * scale;
   }
 }

@@ -12,9 +12,10 @@ import { diffusionError } from '../errors.ts';
 import { gridToProto } from '../grid-message.ts';
 import { refuseLargeReply, refuseLargeWork, refuseShape, refuseViolations, retriable } from '../limits.ts';
 import { namedPrior, type PriorStore } from '../store.ts';
-import type { Advanced, Drawn, Faulted, SamplingJob, Workers } from '../worker.ts';
+import type { Workers } from '../worker.ts';
 import type { Chain } from './sampler.ts';
 import { type ParsedSpec, type ParticleJob, parseSpec } from './spec.ts';
+import type { Advanced, Drawn, Faulted, SamplingJob } from './worker.ts';
 
 export interface SamplingDeps {
   readonly priors: Pick<PriorStore, 'load'>;
@@ -28,8 +29,10 @@ const EFFECTIVE_LEAST = 4;
 /** Cells of all particles together, which are in memory at once. */
 const PARTICLE_CELLS_MAX = 2 ** 22;
 
-interface Order extends ParsedSpec {
+interface Order extends Pick<ParsedSpec, 'samples' | 'encoding'> {
   readonly job: SamplingJob;
+  /** Undefined where chains can be drawn. */
+  readonly particles: ParticleJob | undefined;
   readonly priorVersion: bigint;
 }
 
@@ -86,7 +89,7 @@ export function createSamplingHandlers(
   };
 }
 
-/** Throws FIELD_INVALID, PRIOR_NOT_FOUND, SHAPE_MISMATCH or WORK_TOO_LARGE, looked at in this order. */
+/** Throws FIELD_INVALID, PRIOR_NOT_FOUND, SHAPE_MISMATCH, GAUSSIAN_NEEDED or WORK_TOO_LARGE, looked at in this order. */
 async function prepare({ priors, sendBytesMax }: SamplingDeps, spec: SamplingSpec): Promise<Order> {
   const violations: FieldViolation[] = [];
   const parsed = parseSpec(spec, 'spec', violations);
@@ -100,14 +103,32 @@ async function prepare({ priors, sendBytesMax }: SamplingDeps, spec: SamplingSpe
   refuseShape(shape, { rows: spec.rows || shape.rows, cols: spec.cols || shape.cols });
   for (const target of parsed.targets) refuseShape(shape, target);
   const { rows, cols } = shape;
-  const chains = parsed.particles?.count ?? parsed.samples;
-  refuseLargeWork(rows * cols * chains * parsed.predictions);
-  if (parsed.particles) refuseLargeWork(rows * cols * chains, PARTICLE_CELLS_MAX);
-  refuseLargeReply(shape, parsed.samples, sendBytesMax);
-  const { guides, temperature, recipe } = parsed;
+  const { samples, encoding, temperature, sampler, recipe, exactTerminal } = parsed;
+  const components = stored?.prior.components.length ?? 1;
+  const isMixture = components > 1;
+  const { quartic, spectra, count } = parsed.particles;
+  const isResidual = quartic !== undefined || spectra.length > 0 || (isMixture && temperature !== 1);
+  const particles = isResidual ? parsed.particles : undefined;
+  if (isMixture && sampler === 'EXACT_FLOW' && !particles)
+    throw diffusionError('GAUSSIAN_NEEDED', { what: 'EXACT_FLOW' });
+  if (particles) {
+    refuseLargeWork(rows * cols * count * recipe.levels.length);
+    refuseLargeWork(rows * cols * count, PARTICLE_CELLS_MAX);
+  } else refuseLargeWork(rows * cols * samples * parsed.predictions * components);
+  refuseLargeReply(shape, samples, sendBytesMax);
   return {
-    ...parsed,
-    job: { rows, cols, prior: stored?.prior, guides, temperature, recipe },
+    samples,
+    encoding,
+    particles,
+    job: {
+      rows,
+      cols,
+      prior: stored?.prior,
+      guides: parsed.guides,
+      temperature,
+      exactTerminal,
+      recipe: { ...recipe, sampler: sampler ?? (isMixture ? 'DPM_SOLVER_PP_2M' : 'EXACT_FLOW') },
+    },
     priorVersion: stored?.message.version ?? 0n,
   };
 }

@@ -26,16 +26,20 @@ import {
 
 export interface ParsedSpec {
   readonly samples: number;
-  readonly recipe: Recipe;
+  /** Without the sampler, which depends on the prior where none is named. */
+  readonly recipe: Omit<Recipe, 'sampler'>;
+  readonly sampler: SamplerKind | undefined;
+  /** Whether chains start from the prior as it is at the noisiest level instead of from white noise. */
+  readonly exactTerminal: boolean;
   readonly temperature: number;
   readonly guides: readonly Guide[];
-  /** What only particles can follow; undefined where the exact methods do. */
-  readonly particles: ParticleJob | undefined;
+  /** Energies that only particles can follow, none where the exact methods can, and how many particles there would be. */
+  readonly particles: ParticleJob;
   /** Maps given as targets, whose shape must be that of the maps drawn. */
   readonly targets: readonly GivenGrid[];
   /** How the maps travel: as the targets do. */
   readonly encoding: GridEncoding;
-  /** Predictions one sample, or one particle, takes. */
+  /** Predictions one sample takes. */
   readonly predictions: number;
 }
 
@@ -65,8 +69,8 @@ const PREDICTIONS: Readonly<Record<PredictionTypeProto, PredictionType>> = {
   [PredictionTypeProto.V]: 'V',
 };
 
-const SAMPLERS: Readonly<Record<SamplerKindProto, SamplerKind>> = {
-  [SamplerKindProto.UNSPECIFIED]: 'EXACT_FLOW',
+const SAMPLERS: Readonly<Record<SamplerKindProto, SamplerKind | undefined>> = {
+  [SamplerKindProto.UNSPECIFIED]: undefined,
   [SamplerKindProto.DDPM]: 'DDPM',
   [SamplerKindProto.DDIM]: 'DDIM',
   [SamplerKindProto.HEUN]: 'HEUN',
@@ -87,34 +91,32 @@ export function parseSpec(spec: SamplingSpec, path: string, violations: FieldVio
   if (spec.zeroTerminalSnr && predictionType === 'EPSILON')
     refuse('prediction_type', 'must be SAMPLE or V on a schedule that ends without signal');
   const { guides, targets, quartic, spectra } = readEnergies(spec.guidance, `${path}.guidance`, violations);
-  const particles =
-    quartic || spectra.length > 0 ? { count: spec.particles ?? PARTICLES, quartic, spectra } : undefined;
   const all = scheduleLevels(scheduleOf(spec), trainSteps);
   const levels = spec.zeroTerminalSnr ? withoutFinalSignal(all) : all;
-  const sampler = SAMPLERS[spec.sampler] ?? 'EXACT_FLOW';
+  const sampler = SAMPLERS[spec.sampler];
   const correctorSteps = spec.correctorSteps ?? 1;
   return {
     samples: spec.samples ?? 1,
+    sampler,
+    exactTerminal: spec.exactTerminal,
     recipe: {
-      sampler,
       levels: visitedLevels(levels, SPACINGS[spec.spacing] ?? 'TRAILING', Math.min(steps, trainSteps)),
       eta: spec.eta,
       correctorSteps,
       predictionType,
-      exactTerminal: spec.exactTerminal,
       seed: spec.seed ?? 0n,
     },
     temperature: spec.temperature ?? 1,
     guides,
-    particles,
+    particles: { count: spec.particles ?? PARTICLES, quartic, spectra },
     targets,
     encoding: targets[0]?.encoding ?? 'VALUES',
-    predictions: steps * (particles ? 1 : predictionsOf(sampler, correctorSteps)),
+    predictions: steps * predictionsOf(sampler, correctorSteps),
   };
 }
 
 /** Predictions in one step. */
-function predictionsOf(sampler: SamplerKind, correctorSteps: number): number {
+function predictionsOf(sampler: SamplerKind | undefined, correctorSteps: number): number {
   if (sampler === 'HEUN') return 2;
   if (sampler === 'LANGEVIN') return 1 + Math.max(1, correctorSteps);
   return sampler === 'PREDICTOR_CORRECTOR' ? 1 + correctorSteps : 1;

@@ -34,16 +34,18 @@ export function langevinStep(level: number): StepFactors {
   };
 }
 
-/** The second half of a Heun step: x' = start x + euler x_e + predicted x0(x_e), x_e being what the Euler step gave. */
-export function heunCorrection(level: number, next: number) {
-  const deviation = (at: number) => Math.sqrt((1 - at) / at);
-  const half = 0.5 * (deviation(next) - deviation(level)) * Math.sqrt(next);
-  const left = Math.sqrt(1 - next);
-  return {
-    start: 0.5 * Math.sqrt(next / level),
-    euler: 0.5 + half / left,
-    predicted: (-half * Math.sqrt(next)) / left,
-  };
+/**
+ * A step of second order from predictions at both ends: x' = keep x + first x0 + second x0', x0' being predicted for what
+ * the deterministic step gave. The flow is linear but for x0, which is taken to change evenly with the log-SNR between
+ * (S. Cox and P. Matthews, "Exponential time differencing for stiff systems", 2002). Of Heun's rule it has the order; unlike
+ * it, it holds for steps of any length, since all weights are positive.
+ */
+export function heunStep(level: number, next: number) {
+  const { keep, predicted } = ancestralStep(level, next, 0);
+  const signal = Math.sqrt(next);
+  const h = 0.5 * Math.log((next * (1 - level)) / (level * (1 - next)));
+  const second = Number.isFinite(h) ? signal * (1 + Math.expm1(-h) / h) : signal;
+  return { keep, first: predicted - second, second };
 }
 
 /**

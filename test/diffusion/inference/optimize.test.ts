@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { type Constraint, createOptimizer } from '../../../src/diffusion/inference/optimize.ts';
 import { createSpectralGrid } from '../../../src/diffusion/prior/modes.ts';
 import { standardGaussian } from '../../../src/diffusion/prior/prior.ts';
+import { single } from '../support.ts';
 
 const grid = createSpectralGrid(3, 4);
 const gaussian = standardGaussian(grid);
@@ -21,7 +22,7 @@ const FREE: Constraint = {
 };
 
 function found(constraint: Constraint, changed: Partial<typeof objective> = {}) {
-  const optimizer = createOptimizer(grid, gaussian, { ...objective, ...changed }, constraint, 1e-9);
+  const optimizer = createOptimizer(grid, single(gaussian), { ...objective, ...changed }, constraint, 1e-9);
   return optimizer.improve(optimizer.begin(new Float64Array(12)), 500);
 }
 
@@ -62,7 +63,7 @@ describe('a search', () => {
   });
 
   test('in goes takes the same way as at once', () => {
-    const optimizer = createOptimizer(grid, gaussian, { ...objective, priorWeight: 1 }, FREE, 1e-9);
+    const optimizer = createOptimizer(grid, single(gaussian), { ...objective, priorWeight: 1 }, FREE, 1e-9);
     const whole = optimizer.improve(optimizer.begin(new Float64Array(12)), 6);
     let search = optimizer.begin(new Float64Array(12));
     for (let i = 0; i < 6; i++) search = optimizer.improve(structuredClone(search), 1);

@@ -4,19 +4,24 @@ import { createSpectralGrid, type SpectralGrid, shellsOf } from '../../../src/di
 import { type ModeGaussian, standardGaussian } from '../../../src/diffusion/prior/prior.ts';
 import type { Guide } from '../../../src/diffusion/sampling/guidance.ts';
 import { descend } from '../../../src/diffusion/sampling/particles.ts';
-import { type Factored, factored } from '../../../src/diffusion/sampling/residual.ts';
-import { levelsOf, whiteGaussian } from '../support.ts';
+import {
+  type Part,
+  type ResidualEnergy,
+  type Target,
+  targetOf,
+} from '../../../src/diffusion/sampling/residual.ts';
+import { levelsOf, single, whiteGaussian } from '../support.ts';
 
 const levels = levelsOf({ kind: 'LINEAR' }, 10);
 const PICKS = 32;
 
-function expectTarget(target: ReturnType<typeof factored>): Factored {
+function expectTarget(target: ReturnType<typeof targetOf>): Target {
   if (typeof target === 'string') throw new Error(target);
   return target;
 }
 
 /** Swarms of many seeds: mean over them of the normalizer, and of squares of the first cell of a pick each. */
-function average(grid: SpectralGrid, target: Factored, seeds: number, particles = 64) {
+function average(grid: SpectralGrid, target: Target, seeds: number, particles = 64) {
   const cells = new Float64Array(grid.cells);
   let normalizer = 0;
   let squares = 0;
@@ -56,7 +61,9 @@ describe('a quartic', () => {
   ])(
     'diffusion quality: of one cell, variance %d, mass %d, quartic %d, T %d',
     (variance, mass, quartic, T) => {
-      const target = expectTarget(factored(one, whiteGaussian(one, variance), [], T, { mass, quartic }, []));
+      const target = expectTarget(
+        targetOf(one, single(whiteGaussian(one, variance)), [], T, { mass, quartic }, []),
+      );
       const found = average(one, target, 100);
       const wanted = integrate(variance, mass, quartic, T);
       expect(Math.abs(found.normalizer / wanted.normalizer - 1)).toBeLessThan(0.03);
@@ -67,24 +74,27 @@ describe('a quartic', () => {
   test('of a field keeps most particles alive, since most of it goes into the base', () => {
     const grid = createSpectralGrid(8, 8);
     const quartic = { mass: 0, quartic: 0.5 };
-    const target = expectTarget(factored(grid, standardGaussian(grid), [], 1, quartic, []));
+    const target = expectTarget(targetOf(grid, single(standardGaussian(grid)), [], 1, quartic, []));
     expect(average(grid, target, 5).effective).toBeGreaterThan(16);
   });
 
   test('with no weight at all is the Gaussian: every particle counts, the normalizer is 1', () => {
     const grid = createSpectralGrid(3, 4);
-    const target = expectTarget(factored(grid, standardGaussian(grid), [], 1, { mass: 0, quartic: 0 }, []));
+    const target = expectTarget(
+      targetOf(grid, single(standardGaussian(grid)), [], 1, { mass: 0, quartic: 0 }, []),
+    );
     const swarm = descend(grid, target, { particles: 16, levels, seed: 1n });
     expect(swarm.finalEffective).toBeCloseTo(16, 9);
     expect(swarm.logNormalizer).toBeCloseTo(0, 9);
   });
 
   test('a parabola left to the particles gives what the exact method gives', () => {
-    const { base, energies } = expectTarget(
-      factored(one, whiteGaussian(one, 1), [], 1, { mass: 1, quartic: 1e-12 }, []),
-    );
+    const [{ base, energies }] = expectTarget(
+      targetOf(one, single(whiteGaussian(one, 1)), [], 1, { mass: 1, quartic: 1e-12 }, []),
+    ).parts as [Part];
     expect(base.power[0]).toBeCloseTo(0.5, 6);
-    const plain: Factored = { base: whiteGaussian(one, 1), energies: [halfSquare(one)], logFactor: 0 };
+    const part = { weight: 1, base: whiteGaussian(one, 1), energies: [halfSquare(one)] };
+    const plain: Target = { parts: [part], logFactor: 0 };
     expect(energies).toHaveLength(1);
     const found = average(one, plain, 100);
     expect(Math.abs(found.squares / 0.5 - 1)).toBeLessThan(0.08);
@@ -93,7 +103,7 @@ describe('a quartic', () => {
 });
 
 /** E = sum of x^2 / 2, written down anew. */
-function halfSquare(grid: SpectralGrid): Factored['energies'][number] {
+function halfSquare(grid: SpectralGrid): ResidualEnergy {
   return (x, remaining, slope) => {
     let energy = 0;
     for (let k = 0; k < grid.size; k++) {
@@ -112,7 +122,7 @@ describe('a target spectrum', () => {
     const prior: ModeGaussian = whiteGaussian(grid, 1);
     const powers = [0, 0, 0, 3];
     const powerOf = (stiffness: number) => {
-      const target = expectTarget(factored(grid, prior, [], 1, undefined, [{ stiffness, powers }]));
+      const target = expectTarget(targetOf(grid, single(prior), [], 1, undefined, [{ stiffness, powers }]));
       let sum = 0;
       let count = 0;
       for (let seed = 0; seed < 6; seed++) {
@@ -136,11 +146,12 @@ test('energies have the slopes they say they have', () => {
   const prior = standardGaussian(grid);
   const guides: Guide[] = [];
   const spectra = [{ stiffness: 2, powers: [1, 2, 0, 0.5] }];
-  const { energies } = expectTarget(factored(grid, prior, guides, 2, { mass: -1, quartic: 0.8 }, spectra));
+  const target = targetOf(grid, single(prior), guides, 2, { mass: -1, quartic: 0.8 }, spectra);
+  const { energies } = expectTarget(target).parts[0]!;
   const cells = Float64Array.from({ length: 24 }, (_, i) => Math.sin(3 * i) + 0.1 * i);
   const remaining = prior.power.map((power) => 0.3 * power);
   const x = grid.newModes();
-  const energyOf = (at: Float64Array, energy: Factored['energies'][number]) => {
+  const energyOf = (at: Float64Array, energy: ResidualEnergy) => {
     grid.forward(at, x);
     const slope = grid.newModes();
     const value = energy(x, remaining, slope);
