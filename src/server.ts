@@ -11,7 +11,7 @@ import { type Closers, createClosers } from './closers.ts';
 import type { Config } from './config.ts';
 import { claimDataDir, type DataDir } from './data-dir.ts';
 import { createDiffusion, diffusionMigrations } from './diffusion/context.ts';
-import { createEnergy, energyMigrations } from './energy/context.ts';
+import { createEnergy, energyMigrations, type ProofLedger } from './energy/context.ts';
 import { createPosts } from './http/posts.ts';
 import { createHttpServer } from './http/serve.ts';
 import { createIdentity, type Identity, identityMigrations, recoverAdmin } from './identity/context.ts';
@@ -206,7 +206,7 @@ const WORKER_QUEUE_MAX = 4_096;
 /** In the order facts travel. */
 function createContexts(config: Config, edges: Edges, ledger: Ledgers): readonly SupervisedContext[] {
   const telemetry = createTelemetry({ ...edges, config: telemetryConfig(config) });
-  const energy = createEnergy({ ...edges, config: energyConfig(config) });
+  const energy = createEnergy({ ...edges, ledger: proofLedgerOf(ledger), config: energyConfig(config) });
   const resilience = createResilience({ ...edges, config: resilienceConfig(config) });
   const session = createSession({
     ...edges,
@@ -214,7 +214,11 @@ function createContexts(config: Config, edges: Edges, ledger: Ledgers): readonly
     ledger: ledgerOf(ledger, 'session'),
     config: sessionConfig(config),
   });
-  const diffusion = createDiffusion({ ...edges, config: { sendBytesMax: config.RPC_SEND_BYTES_MAX } });
+  const diffusion = createDiffusion({
+    ...edges,
+    forecasts: { latest: energy.forecast },
+    config: { sendBytesMax: config.RPC_SEND_BYTES_MAX },
+  });
   return Object.entries({ telemetry, energy, diffusion, resilience, session, ledger }).map(
     ([name, context]) => supervise(name, context, edges),
   );
@@ -316,5 +320,16 @@ function ledgerOf({ ledger }: Ledgers, context: string) {
       ledger.append(tx, `${context}.${kind}`, key, payload),
     /** Undefined while no checkpoint covers the entry. */
     prove: async (index: number) => (index < ledger.latest().size ? ledger.prove(index) : undefined),
+  };
+}
+
+/** The ledger as proofs need it: it takes receipts, and signs them under `<origin>/proofs`. */
+function proofLedgerOf(ledgers: Ledgers): ProofLedger {
+  const { ledger, degraded } = ledgers;
+  return {
+    append: ledgerOf(ledgers, 'energy').append,
+    sign: (message) => ledger.signBytes('proofs', message),
+    verify: (message, signed) => ledger.verifyBytes('proofs', message, signed),
+    readOnly: () => degraded()[0],
   };
 }

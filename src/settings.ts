@@ -122,7 +122,7 @@ export function ledgerConfig(config: Config): LedgerConfig {
   return {
     origin: config.LEDGER_ORIGIN,
     witnesses: linesOf(config.LEDGER_WITNESSES_FILE),
-    noteNames: ['sessions'],
+    noteNames: ['sessions', 'proofs'],
     checkpointIntervalMs: config.LEDGER_CHECKPOINT_MS,
     scrubIntervalMs: config.LEDGER_SCRUB_MS,
     heartbeatMs: config.LEDGER_HEARTBEAT_MS,

@@ -16,23 +16,14 @@ const CONCURRENCY = 32;
 const TOP_METRICS = 10;
 const HEADER = 'window_end,node,energy,surprise,score,top_metrics\n';
 
-/** Beyond it s / (1 + s) is 1 in a double. */
-const SURPRISE_MAX = 1e15;
-
-/** s / (1 + s): in [0, 1) and rising with surprise; of a map's most surprising node it is the map's score. */
-export function scoreOf(surprise: number): number {
-  const bounded = Math.min(SURPRISE_MAX, surprise);
-  return bounded / (1 + bounded);
-}
-
 /** Rows of one window, its nodes in order of their names. */
 export function scoreRows(explained: ExplainMapResponse): string {
   const windowEnd = explained.end ? timestampDate(explained.end).toISOString() : '';
   return [...explained.nodes]
     .sort((a, b) => (a.node < b.node ? -1 : 1))
-    .map(({ node, energy, surprise, metrics }) => {
+    .map(({ node, energy, surprise, score, metrics }) => {
       const top = quote(metrics.map((metric) => metric.name).join(';'));
-      return `${windowEnd},${node},${energy},${surprise},${scoreOf(surprise)},${top}\n`;
+      return `${windowEnd},${node},${energy},${surprise},${score},${top}\n`;
     })
     .join('');
 }

@@ -5,7 +5,9 @@ import { defineCommand } from './command.ts';
 import { unusable } from './failure.ts';
 import { readInteger } from './values.ts';
 import { type Bundle, readBundle } from './verify/bundle.ts';
-import { type Finding, isProven, verifyBundle } from './verify/checks.ts';
+import { type Beside, isProven, verifyBundle } from './verify/checks.ts';
+import type { Finding } from './verify/finding.ts';
+import { readMapDigest } from './verify/map.ts';
 import { readTrust } from './verify/trust.ts';
 
 /** As many as a note may have signatures. */
@@ -14,7 +16,7 @@ const WITNESSES_MAX = 100;
 export const verify = defineCommand({
   name: 'verify',
   summary:
-    'Verifies a checkpoint, an entry of the ledger, a consistency proof or an export of the audit trail.',
+    'Verifies a proof, a checkpoint, an entry of the ledger, a consistency proof or an export of the audit trail.',
   positionals: ['<file>'],
   options: {
     trust: {
@@ -24,12 +26,18 @@ export const verify = defineCommand({
     },
     witnesses: { value: '<n>', meaning: 'Trusted witnesses that must have cosigned; default 0.' },
     payload: { value: '<file>', meaning: 'What an entry of the ledger is said to commit to.' },
+    map: { value: '<file>', meaning: 'The map a proof is said to be of: the JSON of a MapInput or a Grid.' },
+    inclusion: {
+      value: '<file>',
+      meaning: "The JSON of GetInclusionProof of a proof's place in the ledger.",
+    },
     json: { meaning: 'Prints the findings as JSON.' },
   },
   notes: [
-    'The file says by its content what it is: a signed note, or the JSON of GetCheckpoint, GetInclusionProof,\n' +
-      'GetConsistencyProof or ExportAudit as `buf curl` prints it. Nothing else is read and nobody is asked: fetch the\n' +
-      'keys once, from a source you trust, and keep them. When a checkpoint was signed is not covered by its signature.',
+    'The file says by its content what it is: a signed note, the bytes of a receipt, or the JSON of GetCheckpoint,\n' +
+      'GetInclusionProof, GetConsistencyProof, ExportAudit, GetProof, ProveClaim or ProvePrediction as `buf curl` prints\n' +
+      'it. Nothing else is read and nobody is asked: fetch the keys once, from a source you trust, and keep them. When a\n' +
+      'checkpoint was signed is not covered by its signature, nor are the values of the checks of a proof.',
     'It exits with 0 when everything given is proven, and with 1 when something is refuted or proves nothing.',
   ],
   async run(given, [path], terminal) {
@@ -38,14 +46,36 @@ export const verify = defineCommand({
       given.witnesses === undefined ? 0 : readInteger('witnesses', given.witnesses, 0, WITNESSES_MAX);
     const keys = readTrust(await readBytes(given.trust));
     const bundle = readBundle(await readBytes(path!));
-    const payload = given.payload === undefined ? undefined : await readBytes(given.payload);
-    if (payload && bundle.kind !== 'entry')
-      throw unusable('--payload goes with an entry of the ledger alone');
-    const findings = verifyBundle(bundle, { keys, witnessesMin }, payload);
+    const findings = verifyBundle(bundle, { keys, witnessesMin }, await readBeside(given, bundle));
     terminal.out.write(given.json ? renderJson(bundle, findings) : render(bundle, findings));
     return isProven(findings) ? 0 : 1;
   },
 });
+
+interface Named {
+  readonly payload?: string | undefined;
+  readonly map?: string | undefined;
+  readonly inclusion?: string | undefined;
+}
+
+/** What is named beside the bundle. Throws a CliFailure (2) for what does not go with it. */
+async function readBeside({ payload, map, inclusion }: Named, { kind }: Bundle): Promise<Beside> {
+  if (payload !== undefined && kind !== 'entry')
+    throw unusable('--payload goes with an entry of the ledger alone');
+  if ((map !== undefined || inclusion !== undefined) && kind !== 'proof')
+    throw unusable('--map and --inclusion go with a proof alone');
+  return {
+    ...(payload !== undefined && { payload: await readBytes(payload) }),
+    ...(map !== undefined && { mapDigest: readMapDigest(await readBytes(map)) }),
+    ...(inclusion !== undefined && { inclusion: await readInclusion(inclusion) }),
+  };
+}
+
+async function readInclusion(path: string) {
+  const bundle = readBundle(await readBytes(path));
+  if (bundle.kind !== 'entry') throw unusable(`${path} is no reply of GetInclusionProof`);
+  return bundle.reply;
+}
 
 const NAMES: Readonly<Record<Bundle['kind'], string>> = {
   note: 'checkpoint',
@@ -53,6 +83,7 @@ const NAMES: Readonly<Record<Bundle['kind'], string>> = {
   entry: 'entry',
   consistency: 'consistency proof',
   audit: 'audit export',
+  proof: 'proof',
 };
 
 function render(bundle: Bundle, findings: readonly Finding[]): string {

@@ -17,6 +17,8 @@ import type {
 } from '@bufbuild/protobuf';
 import { DiffusionService } from '../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import { EnergyService } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
+import { FeedbackService } from '../gen/homeostat/energy/v1/feedback_service_pb.ts';
+import { ProofService } from '../gen/homeostat/energy/v1/proof_service_pb.ts';
 import { ApiKeyService } from '../gen/homeostat/identity/v1/api_key_service_pb.ts';
 import { AuditService } from '../gen/homeostat/identity/v1/audit_service_pb.ts';
 import { AuthService } from '../gen/homeostat/identity/v1/auth_service_pb.ts';
@@ -104,6 +106,8 @@ export function createClient<Service extends DescService>(
 export interface Clients {
   readonly telemetry: Client<typeof TelemetryService>;
   readonly energy: Client<typeof EnergyService>;
+  readonly proofs: Client<typeof ProofService>;
+  readonly feedback: Client<typeof FeedbackService>;
   readonly diffusion: Client<typeof DiffusionService>;
   readonly resilience: Client<typeof ResilienceService>;
   readonly thermodynamics: Client<typeof ThermodynamicsService>;
@@ -123,6 +127,8 @@ export function createClients(options: ChannelOptions): Clients {
   return {
     telemetry: createClient(TelemetryService, channel),
     energy: createClient(EnergyService, channel),
+    proofs: createClient(ProofService, channel),
+    feedback: createClient(FeedbackService, channel),
     diffusion: createClient(DiffusionService, channel),
     resilience: createClient(ResilienceService, channel),
     thermodynamics: createClient(ThermodynamicsService, channel),

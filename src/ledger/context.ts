@@ -18,6 +18,7 @@ import { openLog, type RunningLog } from './log-service.ts';
 import { noteMigration } from './note/checkpoint-store.ts';
 import { type Checkpoint, checkpointToProto } from './note/checkpoints.ts';
 import { formatNote } from './note/note.ts';
+import { messageSignatureHolds } from './note/signer.ts';
 import { createLedgerService } from './service.ts';
 import { erasePayload, logMigration } from './store.ts';
 import { conflictError } from './tree/append-service.ts';
@@ -27,6 +28,7 @@ import { entryToProto } from './tree/entry.ts';
 export { verifyCheckpoint } from './note/checkpoint.ts';
 export { parseVerifierKey, type VerifierKey } from './note/key.ts';
 export { verifyNote } from './note/note.ts';
+export { messageSignatureHolds } from './note/signer.ts';
 export { leafData, parseLeafData } from './tree/entry.ts';
 
 export const ledgerMigrations: readonly Migration[] = [logMigration, noteMigration];
@@ -36,7 +38,7 @@ export interface LedgerConfig {
   readonly origin: string;
   /** Keys of witnesses whose cosignatures are taken, in the notation of signed notes. Default none. */
   readonly witnesses: readonly string[];
-  /** Names beside the log's own that notes are signed under, `<origin>/<name>`: `sessions`. */
+  /** Names beside the log's own that notes and messages are signed under, `<origin>/<name>`: `sessions`, `proofs`. */
   readonly noteNames: readonly string[];
   /** How often what was appended is signed, 50..1,000 ms. Default 500. */
   readonly checkpointIntervalMs: number;
@@ -91,6 +93,21 @@ export interface Ledger {
   latest(): Checkpoint;
   /** Signs a text, which ends with a newline, as a note of `<origin>/<name>`; `name` is one of the configured ones. */
   sign(name: string, text: string): string;
+  /**
+   * Signs a message as `<origin>/<name>`, as `signBytes` of a signer does. The same message always has the same signature,
+   * on every server of the database. Throws NOT_STARTED.
+   */
+  signBytes(name: string, message: Uint8Array): SignedBytes;
+  /** Whether `signBytes` gave this for the message, now or ever. Throws NOT_STARTED. */
+  verifyBytes(name: string, message: Uint8Array, signed: SignedBytes): boolean;
+}
+
+/** Signature of a message. */
+export interface SignedBytes {
+  /** Ed25519, 64 bytes. */
+  readonly signature: Uint8Array;
+  /** Name of the key, `<origin>/<name>`. */
+  readonly signer: string;
 }
 
 export interface Ledgers {
@@ -147,6 +164,11 @@ export function createLedger(deps: LedgerDeps): Ledgers {
 
 /** The port of other contexts. */
 function createPort(deps: LedgerDeps, damage: Damage, open: () => RunningLog): Ledger {
+  const signerOf = (name: string) => {
+    const signer = open().signers.get(name);
+    if (!signer) throw new RangeError(`nothing is signed under the name ${name}`);
+    return signer;
+  };
   return {
     async append(tx, kind, key, payload) {
       damage.refuseAppends();
@@ -167,10 +189,14 @@ function createPort(deps: LedgerDeps, damage: Damage, open: () => RunningLog): L
       if (latest === undefined) throw ledgerError('NOT_STARTED', {});
       return latest;
     },
-    sign(name, text) {
-      const signer = open().signers.get(name);
-      if (!signer) throw new RangeError(`no notes are signed under the name ${name}`);
-      return formatNote(text, [signer.sign(text)]);
+    sign: (name, text) => formatNote(text, [signerOf(name).sign(text)]),
+    signBytes(name, message) {
+      const signer = signerOf(name);
+      return { signature: signer.signBytes(message), signer: signer.verifier.name };
+    },
+    verifyBytes(name, message, { signature, signer }) {
+      const { verifier } = signerOf(name);
+      return verifier.name === signer && messageSignatureHolds(verifier, message, signature);
     },
   };
 }

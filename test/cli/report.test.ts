@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type ReplayReport, reportDigest, withDigest } from '../../src/cli/report.ts';
-import { scoreOf } from '../../src/cli/scores.ts';
 import { type Account, difference, isBalanced } from '../../src/cli/stream-account.ts';
 
 const account: Account = {
@@ -101,21 +100,4 @@ test('an account is balanced when everything offered is accounted for, and diffe
       expect(isBalanced(between)).toBe(true);
     }),
   );
-});
-
-test('a score lies in [0, 1) and rises with surprise, without end', () => {
-  expect(scoreOf(0)).toBe(0);
-  fc.assert(
-    fc.property(
-      fc.double({ min: 0, max: 1e5, noNaN: true }),
-      fc.double({ min: 1e-3, max: 10, noNaN: true }),
-      (s, more) => {
-        expect(scoreOf(s)).toBeGreaterThanOrEqual(0);
-        expect(scoreOf(s)).toBeLessThan(1);
-        expect(scoreOf(s + more)).toBeGreaterThan(scoreOf(s));
-      },
-    ),
-  );
-  expect(scoreOf(Number.POSITIVE_INFINITY)).toBeLessThan(1);
-  expect(scoreOf(Number.POSITIVE_INFINITY)).toBeGreaterThanOrEqual(scoreOf(1e9));
 });

@@ -1,9 +1,11 @@
 /**
- * What `verify` is given: text that says by its content what it is. A checkpoint is a signed note, everything else the
- * JSON of a reply, as `buf curl` prints it. Reading is strict: JSON that does not say exactly what its message says
+ * What `verify` is given, which says by its content what it is. A checkpoint is a signed note, a receipt alone its bytes,
+ * everything else the JSON of a reply, as `buf curl` prints it. Reading is strict: JSON that does not say exactly what its message says
  * again is refused, so that no byte can differ unseen.
  */
 import { type DescMessage, fromJson, type JsonValue, type MessageShape, toJson } from '@bufbuild/protobuf';
+import { parseReceipt } from '../../energy/context.ts';
+import { GetProofResponseSchema, type Proof } from '../../gen/homeostat/energy/v1/proof_service_pb.ts';
 import {
   type ExportAuditResponse,
   ExportAuditResponseSchema,
@@ -23,13 +25,24 @@ export type Bundle =
   | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint | undefined }
   | { readonly kind: 'entry'; readonly reply: GetInclusionProofResponse }
   | { readonly kind: 'consistency'; readonly reply: GetConsistencyProofResponse }
-  | { readonly kind: 'audit'; readonly items: readonly ExportAuditResponse[] };
+  | { readonly kind: 'audit'; readonly items: readonly ExportAuditResponse[] }
+  | ProofBundle;
+
+/** A proof of ProofService. */
+export interface ProofBundle {
+  readonly kind: 'proof';
+  /** A serialized ProofReceipt. */
+  readonly receipt: Uint8Array;
+  /** What the reply says around it; undefined for the receipt alone. */
+  readonly proof: Proof | undefined;
+}
 
 /** What an empty line and a signature line look like: em dash, name, base64. */
 const SIGNATURE = '\n\n\u2014 ';
 
 /** Recognizes what bytes are. Throws a CliFailure (2) for anything else. */
 export function readBundle(bytes: Uint8Array): Bundle {
+  if (parseReceipt(bytes)) return { kind: 'proof', receipt: bytes, proof: undefined };
   const text = readText(bytes, 'the file');
   if (!/^\s*\{/.test(text)) {
     if (text.includes(SIGNATURE)) return { kind: 'note', note: text };
@@ -43,12 +56,20 @@ export function readBundle(bytes: Uint8Array): Bundle {
   if (values.length > 1) throw unusable('the file holds several replies, and not those of ExportAudit');
   if (holds('firstCheckpoint') || holds('secondCheckpoint'))
     return { kind: 'consistency', reply: decode(GetConsistencyProofResponseSchema, first!) };
+  if (isObject(first?.['proof'])) {
+    const { proof } = decode(GetProofResponseSchema, first!);
+    return { kind: 'proof', receipt: proof!.receipt, proof };
+  }
   if (holds('leafData')) return { kind: 'entry', reply: decode(GetInclusionProofResponseSchema, first!) };
   if (holds('checkpoint'))
     return { kind: 'checkpoint', checkpoint: decode(GetCheckpointResponseSchema, first!).checkpoint };
   throw unusable(
-    'the file is no reply of GetCheckpoint, GetInclusionProof, GetConsistencyProof or ExportAudit',
+    'the file is no reply of GetCheckpoint, GetInclusionProof, GetConsistencyProof, ExportAudit or GetProof',
   );
+}
+
+function isObject(value: JsonValue | undefined): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Text of UTF-8 bytes. Throws a CliFailure (2) for others. */

@@ -13,14 +13,8 @@ import { verifyExport } from '../../identity/context.ts';
 import { parseLeafData, type VerifierKey, verifyCheckpoint } from '../../ledger/context.ts';
 import { leafHash, sameHash, sha256, verifyConsistency, verifyInclusion } from '../../numeric/merkle.ts';
 import type { Bundle } from './bundle.ts';
-
-export interface Finding {
-  /** Name of the check. */
-  readonly check: string;
-  readonly outcome: 'ok' | 'failed' | 'absent';
-  /** One sentence: what was found, and of which entry. */
-  readonly detail: string;
-}
+import { absent, type Finding, failed, instantText, ok } from './finding.ts';
+import { verifyKept, verifyReceipt } from './receipt.ts';
 
 export interface Trust {
   readonly keys: readonly VerifierKey[];
@@ -43,12 +37,8 @@ interface Body {
 /** Kind of the ledger's entries that anchor the audit trail. */
 const ANCHOR_KIND = 'identity.audit';
 
-const ok = (check: string, detail: string): Finding => ({ check, outcome: 'ok', detail });
-const failed = (check: string, detail: string): Finding => ({ check, outcome: 'failed', detail });
-const absent = (check: string, detail: string): Finding => ({ check, outcome: 'absent', detail });
-
 /** Checks that a proof does without. */
-const OPTIONAL: ReadonlySet<string> = new Set(['payload', 'witnesses']);
+const OPTIONAL: ReadonlySet<string> = new Set(['payload', 'witnesses', 'map', 'ledger']);
 
 /** Whether findings amount to a proof: nothing failed, and nothing it rests on is absent. */
 export function isProven(findings: readonly Finding[]): boolean {
@@ -57,17 +47,35 @@ export function isProven(findings: readonly Finding[]): boolean {
   );
 }
 
-/** Verifies whatever it is. `payload` is what an entry is said to commit to, where that was given. */
-export function verifyBundle(bundle: Bundle, trust: Trust, payload?: Uint8Array): readonly Finding[] {
+/** What is held against a bundle beside the keys, as far as it was given. */
+export interface Beside {
+  /** What an entry is said to commit to. */
+  readonly payload?: Uint8Array | undefined;
+  /** Digest of the map that a proof is said to be of. */
+  readonly mapDigest?: Uint8Array | undefined;
+  /** The ledger's proof of a proof's receipt. */
+  readonly inclusion?: GetInclusionProofResponse | undefined;
+}
+
+/** Verifies whatever it is. */
+export function verifyBundle(bundle: Bundle, trust: Trust, beside: Beside = {}): readonly Finding[] {
   switch (bundle.kind) {
     case 'note':
       return verifyNoteText(bundle.note, trust).findings;
     case 'checkpoint':
       return verifyMessage(bundle.checkpoint, trust).findings;
     case 'entry':
-      return verifyEntry(bundle.reply, trust, payload);
+      return verifyEntry(bundle.reply, trust, beside.payload);
     case 'consistency':
       return verifyGrowth(bundle.reply, trust);
+    case 'proof': {
+      const { inclusion, mapDigest } = beside;
+      return [
+        ...verifyReceipt(bundle, trust.keys, mapDigest),
+        verifyKept(bundle, inclusion),
+        ...(inclusion ? verifyEntry(inclusion, trust, bundle.receipt) : []),
+      ];
+    }
     case 'audit': {
       const { findings, anchor } = verifyExport(bundle.items);
       return [...findings, ...(anchor ? verifyAnchor(anchor, trust) : [])];
@@ -136,12 +144,6 @@ function verifyEntry(
   const { kind, key, atMs, payloadHash } = fields;
   const leaf = ok('leaf', `entry ${reply.index} is ${kind} ${key}, appended at ${instantText(atMs)}`);
   return [leaf, verifyPayload(payloadHash, payload), verifyPlace(reply, body), ...findings];
-}
-
-/** A time as people read it; beyond the year 275,760 there is no such text. */
-function instantText(ms: number): string {
-  const date = new Date(ms);
-  return Number.isNaN(date.getTime()) ? `${ms} ms` : date.toISOString();
 }
 
 function verifyPayload(payloadHash: Uint8Array, payload: Uint8Array | undefined): Finding {

@@ -1,9 +1,10 @@
 /**
- * Ed25519 signers of notes, from a seed of 32 bytes (RFC 8032). Signatures are deterministic: any number of servers with
- * the seed sign the same note. Each name but the log's own gets a key derived from the seed, so that no text
- * signed under one name counts under another.
+ * Ed25519 signers of notes and of messages that are none, from a seed of 32 bytes (RFC 8032). Signatures are
+ * deterministic: any number of servers with the seed sign the same note. Each name but the log's own gets a key derived
+ * from the seed, so that no text signed under one name counts under another. A message holds a zero byte, which no note
+ * does, so that neither counts as the other.
  */
-import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from 'node:crypto';
 import { NOTE_KEY, type VerifierKey, verifierKey } from './key.ts';
 import { signatureLine } from './note.ts';
 
@@ -11,6 +12,8 @@ export interface NoteSigner {
   readonly verifier: VerifierKey;
   /** The signature line of a note's text, without newline. */
   sign(text: string): string;
+  /** The signature of a message, 64 bytes. Throws RangeError for one without a zero byte. */
+  signBytes(message: Uint8Array): Uint8Array;
 }
 
 /** What DER puts before the 32 bytes of a private Ed25519 key (RFC 8410, section 7). */
@@ -27,7 +30,16 @@ export function createSigner(name: string, seed: Uint8Array): NoteSigner {
   return {
     verifier,
     sign: (text) => signatureLine(verifier, sign(null, Buffer.from(text), privateKey)),
+    signBytes(message) {
+      if (!message.includes(0)) throw new RangeError('a message without a zero byte could be a note');
+      return new Uint8Array(sign(null, message, privateKey));
+    },
   };
+}
+
+/** Whether the key of a signer has signed the message, as `signBytes` does; false for the key of a witness. */
+export function messageSignatureHolds(key: VerifierKey, message: Uint8Array, signature: Uint8Array): boolean {
+  return key.type === NOTE_KEY && message.includes(0) && verify(null, message, key.key, signature);
 }
 
 /** A signer of `<origin>/<name>` whose key follows from the log's seed. */
