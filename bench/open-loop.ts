@@ -2,7 +2,7 @@
  * Open-loop load on a unary gRPC method: calls start when they are due, whatever became of those before, and their
  * latency counts from when they were due. So a server that stalls pays for every call that had to wait.
  */
-import { type ClientHttp2Session, connect } from 'node:http2';
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
 
 export interface OpenLoop {
   readonly address: string;
@@ -53,17 +53,21 @@ export async function checkCall(
   await runOpenLoop({ ...call, ratePerSecond: 100, seconds: 0.01, connections: 1 });
 }
 
-function callOnce(
+/** Makes one call of a load on a connection; `onError` hears of a status other than OK. */
+export function callOnce(
   session: ClientHttp2Session,
-  load: OpenLoop,
+  load: Pick<OpenLoop, 'path' | 'headers' | 'body'>,
   onError: (error: Error) => void,
   onDone: () => void,
 ): void {
   const stream = session.request({ ':method': 'POST', ':path': load.path, ...load.headers });
-  stream.on('trailers', (trailers) => {
-    if (trailers['grpc-status'] !== '0')
-      onError(new Error(`gRPC status ${trailers['grpc-status']}: ${trailers['grpc-message']}`));
-  });
+  const check = (headers: IncomingHttpHeaders) => {
+    const status = headers['grpc-status'] ?? '0';
+    if (status !== '0') onError(new Error(`gRPC status ${status}: ${headers['grpc-message']}`));
+  };
+  // A call that is refused has its status in its only headers.
+  stream.on('response', check);
+  stream.on('trailers', check);
   stream.on('error', onError);
   stream.on('end', onDone);
   stream.resume();

@@ -1,6 +1,6 @@
 /**
  * Both sides of a comparison run as processes of their own, so that the load generator's work is not theirs. A server
- * program prints its address as its first line and serves until it is ended.
+ * program prints its address as its first line and serves until it is asked to end.
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -24,7 +24,7 @@ export async function startServerProcess(program: string, ...args: string[]): Pr
   return {
     address,
     async stop() {
-      child.kill('SIGKILL');
+      child.kill('SIGTERM');
       await ended;
     },
   };

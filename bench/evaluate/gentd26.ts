@@ -14,6 +14,7 @@ import { readConfig } from '../../src/config.ts';
 import { DataError } from './data-error.ts';
 import { loadCsv, numbersOf } from './data-set.ts';
 import type { EvaluationContext, EvaluationSet, Figure } from './figure.ts';
+import { fleetForecasts } from './gentd26-forecast.ts';
 
 const COLUMNS = { time: 't_s', metric: 'metric', node: 'container', value: 'value' } as const;
 /** Node of the samples that are of no container. */
@@ -29,10 +30,11 @@ const UNITS = new Map([
 
 export const gentd26: EvaluationSet = {
   name: 'gentd26',
-  measures: 'a day of a GPU serving fleet through the real broker and server without loss',
+  measures: 'a day of a GPU serving fleet forecast, and through the real broker and server without loss',
   async *run(folder, context) {
     const path = join(folder, 'events.csv.gz');
     const expected = countExpected(path);
+    yield* fleetForecasts(path, context);
     const { report, seconds } = await replay(path, context);
     yield* accountFigures(report, expected);
     yield reported('seconds from the first batch to the last map', seconds, 'LOWER');

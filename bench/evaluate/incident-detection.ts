@@ -177,7 +177,7 @@ function* samplesOf({ values, shape }: NumericArray): Generator<Float64Array, vo
 }
 
 /** Lets the event loop turn, in which the user may have asked to end. */
-async function takeTurn({ signal, progress }: EvaluationContext, text: string): Promise<void> {
+export async function takeTurn({ signal, progress }: EvaluationContext, text: string): Promise<void> {
   await setImmediate();
   if (signal.aborted) throw new CliFailure(1, 'interrupted');
   progress.show(() => text);

@@ -17,6 +17,8 @@ import { energyConfig } from '../../src/settings.ts';
 export interface JudgedStep {
   /** -ln Pr(chi-square >= 2E), nats. */
   readonly surprise: number;
+  /** The map's score, in [0, 1): how little of what the node has shown before explains the step. */
+  readonly score: number;
   /** Energy E as the map's cell holds it: float32. */
   readonly energy: number;
   /** The columns of this step; metric k is the k-th of the mapper. */
@@ -51,9 +53,9 @@ export function createOnlineMapper(metricCount: number, stepMs: number): OnlineM
       const nodes = [{ name: 'node', declared: undefined, readings }];
       const window: MapWindow = { startMs, endMs: startMs + stepMs, metrics, nodes, endOfInput: false };
       startMs += stepMs;
-      const { explanation, cells } = runThrough(mapper.fold(window));
-      if (explanation === undefined || explanation.nodes.length === 0) return undefined;
-      return { surprise: explanation.surprise[0]!, energy: cells[0]!, explanation };
+      const { explanation, cells, score } = runThrough(mapper.fold(window));
+      if (explanation === undefined || score === undefined) return undefined;
+      return { surprise: explanation.surprise[0]!, score, energy: cells[0]!, explanation };
     },
   };
 }

@@ -1,0 +1,45 @@
+/**
+ * Closed-loop load on a unary gRPC method: each client has a connection of its own and makes its next call when the one
+ * before is answered. Replies are read, not decoded.
+ */
+import { connect } from 'node:http2';
+import { callOnce } from './open-loop.ts';
+
+export interface ClosedLoop {
+  readonly address: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  readonly clients: number;
+  readonly seconds: number;
+}
+
+/** How long calls took that follow each other on each connection, as `runOpenLoop` tells it. */
+export async function runClosedLoop(load: ClosedLoop): Promise<Float64Array> {
+  const sessions = Array.from({ length: load.clients }, () => connect(`http://${load.address}`));
+  try {
+    const startMs = performance.now();
+    const warmMs = startMs + load.seconds * 100;
+    const endMs = startMs + load.seconds * 1000;
+    const latencies: number[] = [];
+    await Promise.all(
+      sessions.map(
+        (session) =>
+          new Promise<void>((resolve, reject) => {
+            const next = () => {
+              const begunMs = performance.now();
+              if (begunMs >= endMs) return resolve();
+              callOnce(session, load, reject, () => {
+                if (begunMs >= warmMs) latencies.push(performance.now() - begunMs);
+                next();
+              });
+            };
+            next();
+          }),
+      ),
+    );
+    return Float64Array.from(latencies).sort();
+  } finally {
+    for (const session of sessions) session.destroy();
+  }
+}
