@@ -1,6 +1,6 @@
 /**
  * Consumes the TELEMETRY stream: restores the fold from its checkpoint, feeds it every message beyond, and has it
- * committed at window close, each second and each 65,536 messages. At most UNCOMMITTED_MAX messages are ahead of the
+ * committed at window close, each second, each 65,536 messages and each 256 KiB of closed windows. At most UNCOMMITTED_MAX messages are ahead of the
  * last commit; beyond that the broker is asked for no more. A fault of the fold itself abandons it and starts again
  * from the checkpoint, from which everything after it is decided as before.
  */
@@ -19,8 +19,13 @@ import type { TelemetryStore } from './store.ts';
 
 export const TELEMETRY_DURABLE = 'telemetry-fold';
 
-/** Messages after which a commit is wanted. */
+/** Messages after which a commit is wanted at once. */
 const COMMIT_MESSAGES = 65_536;
+/**
+ * Summaries of closed windows after which a commit is wanted at once, bytes: what one writes and encodes in some ten
+ * milliseconds. All windows of a stream go in one transaction, and a transaction holds the event loop.
+ */
+const COMMIT_CLOSED_BYTES = 256 * 1024;
 /** Messages that may be ahead of the last commit; under the 262,144 the broker lets be unacknowledged. */
 const UNCOMMITTED_MAX = 196_608;
 /** Bytes of rejected messages, and closed windows, that may wait for a commit. */
@@ -181,7 +186,8 @@ export class Ingest {
       return;
     }
     if (fold.windowsClosed > 0) loop.request();
-    if (fold.lastSequence - loop.taken >= COMMIT_MESSAGES) loop.request(true);
+    if (fold.lastSequence - loop.taken >= COMMIT_MESSAGES || fold.closedBytes >= COMMIT_CLOSED_BYTES)
+      loop.request(true);
     if (
       fold.lastSequence - loop.committed.sequence < UNCOMMITTED_MAX &&
       fold.deadLetterBytes < DEAD_LETTER_BYTES_MAX &&

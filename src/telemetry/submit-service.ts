@@ -2,9 +2,10 @@
  * Takes batches in over gRPC: checks their shape, hands them to the broker, and answers once that acknowledged them.
  * Everything else is decided when the fold comes to them; DUPLICATE only says what was known at the last commit.
  */
-import { type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Bus } from '../bus/bus.ts';
 import { telemetrySubject } from '../bus/topics.ts';
+import { encodeMessage } from '../encode.ts';
 import type { FieldViolation } from '../errors.ts';
 import {
   type BatchAckSchema,
@@ -54,9 +55,11 @@ export function createSubmit({ bus, fold }: SubmitDeps): Submit {
     const run = fold()?.streams.get(`${domain}.${cluster}`)?.sources.find(sourceId, epoch);
     const isKnown = run?.knewAtCommit(sequence) ?? false;
     const subject = telemetrySubject(domain, cluster, node);
-    await bus.publishTelemetry(subject, toBinary(TelemetryBatchSchema, batch)).catch((error: unknown) => {
-      throw brokerRefusal(error);
-    });
+    await bus
+      .publishTelemetry(subject, encodeMessage(TelemetryBatchSchema, batch))
+      .catch((error: unknown) => {
+        throw brokerRefusal(error);
+      });
     const outcome = isKnown ? BatchOutcome.DUPLICATE : BatchOutcome.STORED;
     return { sourceId, epoch, sequence, outcome, durabilityClass, credit: CREDIT };
   };

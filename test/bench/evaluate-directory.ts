@@ -78,7 +78,7 @@ export async function writeFleet(folder: string, ticks: number): Promise<void> {
     for (const container of ['c000', 'c001'])
       rows.push(
         `${t},gpu_util_pct,${container},${50 + (tick % 7)}`,
-        `${t},mem_util,${container},0.${tick % 5}1`,
+        `${t},mem_util,${container},0.00${tick % 5}1`,
       );
     rows.push(`${t},queue_size,,${tick % 3}`);
   }

@@ -40,6 +40,16 @@ describe('a commit', () => {
     expect(loop.commits).toBe(1);
   });
 
+  test('takes the closed windows, whose bytes are counted until then', async () => {
+    const { harness, loop } = createWorld();
+    harness.send({ sequence: 1, samples: [[1, 1]] });
+    expect(harness.fold).toMatchObject({ windowsClosed: 0, closedBytes: 0 });
+    harness.send({ sequence: 2, samples: [[30, 1]] });
+    expect(harness.fold).toMatchObject({ windowsClosed: 1, closedBytes: 80 });
+    await loop.settled();
+    expect(harness.fold).toMatchObject({ windowsClosed: 0, closedBytes: 0 });
+  });
+
   test('is tried again until it succeeds, with the fold going on and nothing acknowledged', async () => {
     const { harness, loop, log, state, clock } = createWorld();
     state.broken = true;

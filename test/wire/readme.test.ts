@@ -58,7 +58,7 @@ describe('the README', () => {
     const printed = await shell(block('calls'));
     expect(printed).toContain('homeostat.session.v1.SessionService/CreateSession');
     expect(printed).toContain('"status": "SERVING"');
-    expect(printed).toContain('"spatialEntropy": 1.2798542258336676');
+    expect(printed).toContain('"spatialEntropy": 1.279854225833');
     expect(printed).toContain('"outcome": "BATCH_OUTCOME_STORED"');
     expect(printed).toContain('"level": 1');
     const map = await eventually(
@@ -98,9 +98,15 @@ describe('the README', () => {
 
   test('a map is forecast, and maps are drawn, to the same bits each time', async () => {
     const once = await shell(functions, block('next'));
-    expect(once).toContain('FORECAST_BASIS_PERSISTENCE_ONLY');
+    expect(once).toContain('FORECAST_BASIS_HISTORY');
     expect(once.match(/"rows": 16/g)).toHaveLength(1);
     expect(await shell(functions, block('next'))).toBe(once);
+  }, 60_000);
+
+  test('a claim is proven, and its receipt verified without the server', async () => {
+    const printed = await shell(functions, block('audit').split('\n')[0]!, block('proof'), 'cat proof.json');
+    expect(printed).toContain('"verdict": "PROOF_VERDICT_VERIFIED"');
+    expect(printed).toContain('The proof is valid.');
   }, 60_000);
 
   test('the series that slows down is warned of', async () => {

@@ -155,6 +155,7 @@ export class CommitLoop {
     fold.deadLetters = [];
     fold.deadLetterBytes = 0;
     fold.windowsClosed = 0;
+    fold.closedBytes = 0;
     const captures = fold.dirty.map(captureStream);
     fold.dirty = [];
     const covered = { generation, sequence };

@@ -63,8 +63,9 @@ export class TelemetryFold {
   lastSequence = 0;
   /** Messages that came again after they were folded. */
   redelivered = 0;
-  /** Windows that closed since this was last set to 0. */
+  /** Windows that closed since this was last set to 0, and bytes of their summaries. */
   windowsClosed = 0;
+  closedBytes = 0;
 
   private readonly options: TelemetryFoldOptions;
   private readonly routes = new Map<string, Route<StreamFold>>();
@@ -100,6 +101,8 @@ export class TelemetryFold {
     const closedBefore = stream.closed.length;
     this.judge(route, message.data);
     this.windowsClosed += stream.closed.length - closedBefore;
+    for (let at = closedBefore; at < stream.closed.length; at++)
+      this.closedBytes += stream.closed[at]!.summaries.byteLength;
     if (this.rejection.first !== RejectReason.UNSPECIFIED) this.bury(message);
   }
 
