@@ -10,19 +10,19 @@ import { topics } from '../bus/topics.ts';
 import type { Clock } from '../clock.ts';
 import { describeError } from '../errors.ts';
 import type { NewId } from '../ids.ts';
+import type { Model } from '../numeric/tensor.ts';
 import type { WorkerPool } from '../numeric/worker-pool.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { ServiceBinding } from '../rpc/handler.ts';
 import type { Store } from '../store/store.ts';
 import { createMapIngest, type MapIngest } from './ingest.ts';
-import { listModels, type Model } from './models.ts';
+import { listModels } from './models.ts';
 import { createMapIndex, type MapIndex } from './prior/map-store.ts';
 import type { Forecasts } from './prior/prior-service.ts';
 import { type CallWatch, createDiffusionService } from './service.ts';
 import { createPriorStore } from './store.ts';
 import { createWorkers } from './worker.ts';
 
-export type { Model } from './models.ts';
 export type { ForecastMap, Forecasts } from './prior/prior-service.ts';
 export { diffusionMigrations } from './store.ts';
 

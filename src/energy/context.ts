@@ -13,6 +13,7 @@ import type { Clock, Timer } from '../clock.ts';
 import { describeError } from '../errors.ts';
 import type { NewId } from '../ids.ts';
 import { runInSlices, type Steps } from '../numeric/slices.ts';
+import type { Model } from '../numeric/tensor.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { ServiceBinding } from '../rpc/handler.ts';
 import type { Migration, Store } from '../store/store.ts';
@@ -26,6 +27,7 @@ import type { Forecaster } from './forecast/forecaster.ts';
 import { createMapIngest, type MapIngest } from './ingest.ts';
 import type { StreamName } from './map/map-message.ts';
 import { createMapStore, energyMapMigration, type MapStore } from './map-store.ts';
+import { listModels } from './models.ts';
 import type { ProofLedger } from './proof/issue-service.ts';
 import { createProofService } from './proof/proof-service.ts';
 import { energyProofMigration } from './proof/proof-store.ts';
@@ -87,6 +89,8 @@ export interface EnergyDeps {
 
 export interface Energy {
   readonly services: readonly ServiceBinding[];
+  /** The models that need no stream. */
+  models(): readonly Model[];
   /** The forecast of a stream's next map, row-major; undefined while nothing of it is learned. */
   forecast(stream: StreamName): Promise<ForecastCells | undefined>;
   /** Takes windows in from where the last commit left off. */
@@ -155,6 +159,7 @@ export function createEnergy(deps: EnergyDeps): Energy {
         unavailable,
       }),
     ],
+    models: () => listModels(shared),
     async forecast(stream) {
       if ((await shared.streams.find(stream)) === undefined) return undefined;
       return ingest.withStream(stream, ({ forecaster }) =>
