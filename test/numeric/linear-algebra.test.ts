@@ -1,11 +1,9 @@
-/** Cholesky factors, conjugate gradients and the incremental SVD. Reference vectors: numpy.linalg (NumPy 2.4). */
+/** Cholesky factors and conjugate gradients. Reference vectors: numpy.linalg (NumPy 2.4). */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { cholesky, logDeterminant, solveCholesky, solveLower } from '../../src/numeric/cholesky.ts';
 import { createCgSolver, type LinearSystem } from '../../src/numeric/conjugate-gradients.ts';
-import { symmetricEigen } from '../../src/numeric/eigen.ts';
-import { IncrementalSvd } from '../../src/numeric/incremental-svd.ts';
-import { expectNear, normalsOf, relativeError } from './support/arrays.ts';
+import { normalsOf, relativeError } from './support/arrays.ts';
 
 /** B B' + I of a random B. */
 function positiveDefinite(n: number, seed: number): Float64Array {
@@ -168,96 +166,5 @@ describe('conjugate gradients', () => {
     const growth = iterations(0.01) / iterations(0.04);
     expect(growth).toBeGreaterThan(1.5);
     expect(growth).toBeLessThan(2.5);
-  });
-});
-
-describe('the incremental SVD', () => {
-  /** Largest entry of U' U - I. */
-  const disorder = (svd: IncrementalSvd, rows: number) => {
-    let worst = 0;
-    for (let a = 0; a < svd.rank; a++) {
-      for (let b = 0; b <= a; b++) {
-        let dot = 0;
-        for (let i = 0; i < rows; i++) dot += svd.basis[a * rows + i]! * svd.basis[b * rows + i]!;
-        worst = Math.max(worst, Math.abs(dot - (a === b ? 1 : 0)));
-      }
-    }
-    return worst;
-  };
-
-  test('has the singular values of numpy.linalg.svd', () => {
-    // numpy.linalg.svd([[1, 2, 3], [4, 5, 6], [7, 8, 10], [2, 0, 1]], compute_uv=False)
-    const svd = new IncrementalSvd({ rows: 4, rankMax: 4, share: 1 });
-    for (const column of [
-      [1, 4, 7, 2],
-      [2, 5, 8, 0],
-      [3, 6, 10, 1],
-    ])
-      svd.add(Float64Array.from(column));
-    expect(svd.rank).toBe(3);
-    expectNear(svd.values, [17.488318893441512, 1.6812882949946584, 0.5761700707347801], 12);
-    expect(disorder(svd, 4)).toBeLessThan(1e-14);
-  });
-
-  test('finds the directions of data of low rank, and holds no more', () => {
-    const rows = 40;
-    const directions = [0, 1, 2].map((k) => normalsOf(rows, 10 + k));
-    const svd = new IncrementalSvd({ rows, rankMax: 16, share: 0.999999 });
-    const weights = normalsOf(300, 20);
-    const columns = Array.from({ length: 100 }, (_, t) =>
-      Float64Array.from({ length: rows }, (_, i) =>
-        directions.reduce((sum, direction, k) => sum + weights[3 * t + k]! * direction[i]!, 0),
-      ),
-    );
-    for (const column of columns) svd.add(column);
-    expect(svd.rank).toBe(3);
-    const coefficients = new Float64Array(16);
-    for (const column of columns) expect(svd.coefficients(column, coefficients)).toBeLessThan(1e-12);
-    // The singular values are the roots of the eigenvalues of the Gram matrix of the columns.
-    const gram = Float64Array.from({ length: rows * rows }, (_, at) =>
-      columns.reduce((sum, column) => sum + column[Math.floor(at / rows)]! * column[at % rows]!, 0),
-    );
-    const values = new Float64Array(rows);
-    symmetricEigen(gram, rows, values, new Float64Array(rows * rows));
-    const sorted = [...values].sort((a, b) => b - a);
-    expectNear(
-      svd.values.map((value, k) => value ** 2 / sorted[k]!),
-      [1, 1, 1],
-      10,
-    );
-  });
-
-  test('the rotation takes coefficients to the new basis', () => {
-    const rows = 12;
-    const svd = new IncrementalSvd({ rows, rankMax: 5, share: 1 });
-    for (let t = 0; t < 30; t++) {
-      const old = svd.rank;
-      const basis = svd.basis.slice();
-      const rotation = svd.add(normalsOf(rows, t));
-      for (let i = 0; i < old; i++) {
-        const into = new Float64Array(5);
-        svd.coefficients(basis.subarray(i * rows, (i + 1) * rows), into);
-        for (let k = 0; k < svd.rank; k++) expect(rotation[k * old + i]).toBeCloseTo(into[k]!, 12);
-      }
-    }
-  });
-
-  test('stays orthonormal over thousands of columns while it forgets', () => {
-    const rows = 30;
-    const svd = new IncrementalSvd({ rows, rankMax: 8, share: 0.999999 });
-    for (let t = 0; t < 3000; t++) svd.add(normalsOf(rows, t), 0.98);
-    expect(svd.rank).toBe(8);
-    expect(disorder(svd, rows)).toBeLessThan(1e-12);
-    // What is forgotten is gone: one direction alone remains when nothing else has come for long.
-    const lasting = normalsOf(rows, 9999);
-    for (let t = 0; t < 600; t++) svd.add(lasting, 0.9);
-    expect(svd.rank).toBe(1);
-  });
-
-  test('of zeros holds nothing, and refuses a rank that is none', () => {
-    const svd = new IncrementalSvd({ rows: 3, rankMax: 2, share: 0.9 });
-    svd.add(new Float64Array(3));
-    expect([svd.rank, svd.basis.length]).toEqual([0, 0]);
-    expect(() => new IncrementalSvd({ rows: 3, rankMax: 0, share: 0.9 })).toThrow(RangeError);
   });
 });
