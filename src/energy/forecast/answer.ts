@@ -1,0 +1,225 @@
+/**
+ * Answers to Predict: a forecast by what was learned of a stream, or by what the maps of the request teach, with its
+ * interval, state and regime, and what speaks against acting on it. In slices; cells travel as finite float32.
+ */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { fieldError } from '../../errors.ts';
+import {
+  ForecastBasis,
+  type PredictResponseSchema,
+} from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
+import type { Grid } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import type { Steps } from '../../numeric/slices.ts';
+import { energyError } from '../errors.ts';
+import type { GridEncoding } from '../map/map-input.ts';
+import { gridToProto, stateToProto } from '../map/map-message.ts';
+import { stateSteps, totalsSteps } from '../map/state.ts';
+import { judgeMapsSteps, type MapTools } from '../regime/judge-maps.ts';
+import { observeSteps, type RegimeMap } from '../regime/observation.ts';
+import type { RegimeJudgement } from '../regime/regime.ts';
+import { posteriorToProto, regimeToProto } from '../regime/regime-message.ts';
+import type { RegimeTracker } from '../regime/regime-tracker.ts';
+import { refusalsOf } from './approval.ts';
+import { weightsToProto } from './forecast-message.ts';
+import type { ForecastSettings } from './forecast-store.ts';
+import { type Forecast, Forecaster, type ForecastMap, horizonAt } from './forecaster.ts';
+import { PREDICTORS } from './predictor.ts';
+import type { Question } from './question.ts';
+import { createScore, skillOf } from './score.ts';
+
+export type Answer = MessageInitShape<typeof PredictResponseSchema>;
+
+/** What a stream's forecasts are made from; borrowed. */
+export interface LearnedStream {
+  readonly forecaster: Forecaster;
+  readonly modelVersion: number;
+  readonly settings: ForecastSettings;
+  readonly regime: RegimeTracker;
+}
+
+/** A question, and what the states of its answer are computed with. */
+export interface AskedQuestion extends Question {
+  readonly tools: MapTools;
+}
+
+/** Scored forecasts an interval is called calibrated from. */
+const CALIBRATED_MIN = 8;
+const FLOAT32_MAX = 3.4028234663852886e38;
+
+/** A forecast by what was learned of a stream. */
+export function* streamSteps(
+  question: AskedQuestion,
+  { forecaster, modelVersion, settings: { conserves }, regime }: LearnedStream,
+  latest: ForecastMap,
+): Steps<Answer> {
+  const { map, history, dtSeconds } = question;
+  const widthMs = latest.endMs - latest.startMs;
+  if (dtSeconds !== undefined && dtSeconds * 1000 !== widthMs)
+    throw invalid('dt_seconds', `must be the stream's window, ${widthMs / 1000}`);
+  const given: ForecastMap[] = [];
+  if (map) {
+    if (map.field.rows !== latest.rows || map.field.cols !== latest.cols) {
+      throw energyError('SHAPE_MISMATCH', {
+        before: `${latest.rows}x${latest.cols}`,
+        after: `${map.field.rows}x${map.field.cols}`,
+      });
+    }
+    const next = (nth: number, cells: Float64Array, observed: Uint8Array | undefined): ForecastMap => ({
+      ...latest,
+      conserves,
+      startMs: latest.startMs + nth * widthMs,
+      endMs: latest.endMs + nth * widthMs,
+      cells,
+      observed: observed ?? new Uint8Array(cells.length).fill(1),
+    });
+    given.push(next(history.length + 1, map.field.cells, map.field.observed));
+    for (let at = history.length; at > 0; at--) given.push(next(at, history[at - 1]!, undefined));
+  }
+  const forecast = yield* forecaster.predict(question.options, given);
+  const start = given[0] ?? latest;
+  const next: RegimeMap[] = [];
+  for (const each of given.toReversed())
+    next.push(yield* observeSteps({ ...each, cellArea: 1, spacing: 1 }, each, question.tools.plans));
+  const answer = yield* answerSteps(question, {
+    forecast: forecast!,
+    start,
+    dtSeconds: widthMs / 1000,
+    basis: ForecastBasis.STREAM,
+    learned: forecaster.windows,
+    covered: coveredAt(forecaster, question),
+    judged: next.length > 0 ? yield* regime.judge(next) : regime.latest,
+  });
+  return { ...answer, modelVersion };
+}
+
+/** A forecast by what the maps of the request teach. */
+export function* givenSteps(question: AskedQuestion): Steps<Answer> {
+  const { history, options } = question;
+  const map = question.map!;
+  const dtSeconds = question.dtSeconds ?? 1;
+  const widthMs = 1000 * dtSeconds;
+  const observed = map.field.observed ?? new Uint8Array(map.cells.length).fill(1);
+  const mapOf = (at: number, cells: Float64Array): ForecastMap => ({
+    ...map.field,
+    layout: '',
+    conserves: false,
+    startMs: at * widthMs,
+    // The next start to the bit, whatever the width.
+    endMs: (at + 1) * widthMs,
+    cells,
+    observed,
+  });
+  const start = mapOf(history.length, map.field.cells);
+  if (history.length === 0) {
+    const forecast: Forecast = {
+      path: Array.from({ length: options.steps }, () => start.cells.slice()),
+      halfWidth: new Float64Array(start.cells.length).fill(Number.POSITIVE_INFINITY),
+      weights: PREDICTORS.map((kind) => (kind === 'PERSISTENCE' ? 1 : 0)),
+      score: createScore(),
+    };
+    const judged = yield* judgeMapsSteps([start], start.boundary, question.tools);
+    const basis = ForecastBasis.PERSISTENCE_ONLY;
+    const nothing = { learned: 0, covered: undefined };
+    return yield* answerSteps(question, { forecast, start, dtSeconds, basis, judged, ...nothing });
+  }
+  const forecaster = new Forecaster();
+  for (const [at, cells] of history.entries()) yield* forecaster.fold(mapOf(at, cells));
+  yield* forecaster.fold(start);
+  const forecast = (yield* forecaster.predict(options))!;
+  const series = [...history.map((cells) => ({ ...start, cells })), start];
+  return yield* answerSteps(question, {
+    forecast,
+    start,
+    dtSeconds,
+    basis: ForecastBasis.HISTORY,
+    learned: forecaster.windows,
+    covered: coveredAt(forecaster, question),
+    judged: yield* judgeMapsSteps(series, start.boundary, question.tools),
+  });
+}
+
+interface Foretold {
+  readonly forecast: Forecast;
+  readonly start: ForecastMap;
+  readonly dtSeconds: number;
+  readonly basis: ForecastBasis;
+  readonly learned: number;
+  /** Share of cells inside intervals of each followed coverage; undefined while none was judged. */
+  readonly covered: readonly number[] | undefined;
+  readonly judged: RegimeJudgement;
+}
+
+/** What intervals of the horizon asked for have held. */
+function coveredAt(forecaster: Forecaster, { options }: Question): readonly number[] | undefined {
+  return forecaster.standings()[horizonAt(options.steps)]!.covered;
+}
+
+function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> {
+  const { request, map, options } = question;
+  const { plans } = question.tools;
+  const { forecast, start, basis, learned } = answer;
+  const { score, halfWidth, path } = forecast;
+  const cells = new Float64Array(path.at(-1)!);
+  for (let at = 0; at < cells.length; at++) cells[at] = held(cells[at]!);
+  const encoding: GridEncoding = map?.encoding ?? 'VALUES';
+  /** The cells, `side` half widths away. */
+  const grid = (values: Float64Array, side = 0): Grid => {
+    const out = new Float32Array(values.length);
+    for (let at = 0; at < out.length; at++)
+      out[at] = held(side === 0 ? values[at]! : values[at]! + side * halfWidth[at]!);
+    return gridToProto(out, start.rows, start.cols, encoding);
+  };
+  const { cellArea, spacing } = map?.field ?? { cellArea: 1, spacing: 1 };
+  const field = { ...start, cellArea, spacing, cells };
+  const state = yield* stateSteps(
+    field,
+    { temperature: 1, scheme: 'SOBEL', bins: 64, edges: undefined },
+    plans,
+  );
+  const before = (yield* totalsSteps({ ...field, cells: start.cells }, plans)).spatialEntropy;
+  const told = stateToProto(state, request.entropyUnit, NegativePolicy.SIGNED);
+  const after = state.totals.spatialEntropy;
+  const perUnit = after ? (told.spatialEntropy ?? 0) / after : 1;
+  const mixture = PREDICTORS.length;
+  const skill = skillOf(score, mixture);
+  const refusals = refusalsOf({
+    basis,
+    score,
+    skill,
+    posterior: answer.judged.posterior,
+    coverage: options.coverage,
+    covered: answer.covered,
+  });
+  return {
+    prediction: grid(cells),
+    lower: grid(cells, -1),
+    upper: grid(cells, 1),
+    calibrated: options.allowed === undefined && score.count >= CALIBRATED_MIN,
+    confidence: score.count > 0 ? Math.max(0, 1 - score.vrmse[mixture]!) : 0,
+    ...(score.count > 0 && { expectedVrmse: score.vrmse[mixture]!, skill }),
+    scoredCount: BigInt(score.count),
+    learnedCount: BigInt(learned),
+    basis,
+    weights: weightsToProto(forecast.weights),
+    state: told,
+    ...(before !== undefined &&
+      after !== undefined && {
+        entropyRatePerSecond: ((after - before) * perUnit) / (options.steps * answer.dtSeconds),
+      }),
+    trajectory: request.returnTrajectory ? path.slice(0, -1).map((each) => grid(each)) : [],
+    regime: regimeToProto(answer.judged.label),
+    posterior: posteriorToProto(answer.judged.posterior),
+    approved: refusals.length === 0,
+    refusals,
+  };
+}
+
+function invalid(field: string, description: string) {
+  return fieldError(energyError.domain, [{ field, description }]);
+}
+
+/** The number as a finite float32. */
+function held(value: number): number {
+  return Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, value));
+}
