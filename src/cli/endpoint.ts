@@ -10,6 +10,9 @@ import { readServerRecord } from '../data-dir.ts';
 import { unusable } from './failure.ts';
 import { configured, outsideBroker } from './launch.ts';
 
+/** A command has time: it comes back whenever an overloaded server says so. */
+const PATIENT = { attempts: 6, waitMsMax: 30_000 } as const;
+
 export interface Endpoint {
   /** `host:port` of gRPC now. Throws a CliFailure when no server listens there. */
   grpcAddress(): string;
@@ -47,7 +50,11 @@ export function endpointOf(dataDir: string, broker: 'managed' | 'environment'): 
   };
   const connect = (): ServerLink => {
     let address = grpcAddress();
-    const options = { token: read('admin.key'), ...(broker === 'environment' && securely()) };
+    const options = {
+      token: read('admin.key'),
+      retry: PATIENT,
+      ...(broker === 'environment' && securely()),
+    };
     let clients = createClients({ ...options, address });
     return {
       get clients() {

@@ -13,8 +13,9 @@ import { CliFailure } from './failure.ts';
 import { ingestReport, type StreamName } from './stream-account.ts';
 
 const POLL_MS = 50;
-/** Time without any progress after which waiting is given up. */
+/** Time without any progress after which waiting is given up; of a server that is busy nobody knows whether it makes any. */
 const STUCK_MS = 60_000;
+const BUSY_MS = 600_000;
 /** Time without news after which a stream whose last window left no trace counts as followed. */
 const QUIET_MS = 3_000;
 
@@ -31,6 +32,7 @@ type Look<Result> =
   | { readonly progress: string; readonly quiet?: { readonly found: Result } };
 
 const FOUND = { found: undefined } as const;
+const BUSY = 'busy';
 
 /** Repeats `look` until it finds, or until nothing has changed for 3 s and quiet is an answer. */
 async function until<Result>(
@@ -43,7 +45,7 @@ async function until<Result>(
   for (;;) {
     const seen = await look().catch((error: unknown): Look<Result> => {
       if (!(error instanceof RpcError)) throw error;
-      if (error.reason === 'OVERLOADED') return { progress: 'busy' }; // As while it makes up for what it missed.
+      if (error.reason === 'OVERLOADED') return { progress: BUSY }; // As while it makes up for what it missed.
       if (error.code !== 'UNAVAILABLE') throw error;
       link.refresh();
       return { progress: 'away' };
@@ -54,8 +56,11 @@ async function until<Result>(
     if (seen.progress !== progress) changedMs = nowMs;
     progress = seen.progress;
     if (seen.quiet && nowMs - changedMs > QUIET_MS) return seen.quiet.found;
-    if (nowMs - changedMs > STUCK_MS)
-      throw new CliFailure(1, `nothing happened for a minute while waiting for ${what}`);
+    if (nowMs - changedMs > (progress === BUSY ? BUSY_MS : STUCK_MS))
+      throw new CliFailure(
+        1,
+        `nothing happened for ${progress === BUSY ? 'ten minutes' : 'a minute'} while waiting for ${what}`,
+      );
     await delay(clock, POLL_MS, signal);
   }
 }
