@@ -16,7 +16,8 @@ export interface ClosedLoop {
 
 /** How long calls took that follow each other on each connection, as `runOpenLoop` tells it. */
 export async function runClosedLoop(load: ClosedLoop): Promise<Float64Array> {
-  const sessions = Array.from({ length: load.clients }, () => connect(`http://${load.address}`));
+  const open = () => connect(`http://${load.address}`);
+  const sessions = Array.from({ length: load.clients }, open);
   try {
     const startMs = performance.now();
     const warmMs = startMs + load.seconds * 100;
@@ -24,11 +25,14 @@ export async function runClosedLoop(load: ClosedLoop): Promise<Float64Array> {
     const latencies: number[] = [];
     await Promise.all(
       sessions.map(
-        (session) =>
+        (_, client) =>
           new Promise<void>((resolve, reject) => {
             const next = () => {
               const begunMs = performance.now();
               if (begunMs >= endMs) return resolve();
+              // A server may end a connection in order; its client then opens another.
+              if (sessions[client]!.closed || sessions[client]!.destroyed) sessions[client] = open();
+              const session = sessions[client]!;
               callOnce(session, load, reject, () => {
                 if (begunMs >= warmMs) latencies.push(performance.now() - begunMs);
                 next();
