@@ -9,15 +9,8 @@ import { createSpectralGrid } from '../src/diffusion/prior/modes.ts';
 import { standardGaussian } from '../src/diffusion/prior/prior.ts';
 import { createSampler, type SamplerKind } from '../src/diffusion/sampling/sampler.ts';
 import { scheduleLevels, visitedLevels } from '../src/diffusion/sampling/schedule.ts';
-import type { Bench, BenchCheck, BenchOptions, BenchRow } from './harness.ts';
-import {
-  compareWithNumpy,
-  growthNote,
-  NUMPY_MISSING,
-  type NumpyPeer,
-  type SidedCall,
-  startNumpy,
-} from './numpy.ts';
+import type { BenchRow } from './harness.ts';
+import { besideNumpy, type SidedCall } from './numpy.ts';
 
 const SIZES = [64, 256, 1024] as const;
 /** The size that the bar is for. */
@@ -143,39 +136,24 @@ function noisyStepMs(): number {
   return (performance.now() - begun) / (calls * STEPS);
 }
 
-async function measure(peer: NumpyPeer, options: BenchOptions): Promise<BenchRow[]> {
-  const rows: BenchRow[] = [];
-  for (const sampler of ['EXACT_FLOW', 'DPM_SOLVER_PP_2M'] as const) {
-    const ofSampler: BenchRow[] = [];
-    for (const size of SIZES) {
-      const row = await compareWithNumpy(peer, diffusion.id, callOf(sampler, size), options);
-      const checks: BenchCheck[] =
-        size === JUDGED
-          ? [
-              { name: 'ms a step', value: 1000 / (row.rateA * STEPS), atMost: STEP_MS_MAX },
-              { name: 'ms a DDPM step, noise included', value: noisyStepMs(), atMost: STEP_MS_MAX },
-            ]
-          : [];
-      ofSampler.push({ ...row, checks });
-    }
-    const last = ofSampler.pop()!;
-    const notes = [...last.notes, growthNote([...ofSampler, last], SIZES), peer.versions];
-    rows.push(...ofSampler, { ...last, notes });
-  }
-  return rows;
+/** The judged size says what its steps take. */
+function withSteps(row: BenchRow, { size }: SidedCall): BenchRow {
+  if (size !== JUDGED) return row;
+  return {
+    ...row,
+    checks: [
+      { name: 'ms a step', value: 1000 / (row.rateA * STEPS), atMost: STEP_MS_MAX },
+      { name: 'ms a DDPM step, noise included', value: noisyStepMs(), atMost: STEP_MS_MAX },
+    ],
+  };
 }
 
-export const diffusion: Bench = {
-  id: 'P8',
-  title: 'diffusion sampling against the same updates in NumPy',
-  bar: BAR,
-  async run(options) {
-    const peer = await startNumpy(PROGRAM);
-    if (peer === undefined) return { id: diffusion.id, title: diffusion.title, skipped: NUMPY_MISSING };
-    try {
-      return await measure(peer, options);
-    } finally {
-      await peer.stop();
-    }
-  },
-};
+export const diffusion = besideNumpy(
+  { id: 'P8', title: 'diffusion sampling against the same updates in NumPy', bar: BAR },
+  PROGRAM,
+  () =>
+    (['EXACT_FLOW', 'DPM_SOLVER_PP_2M'] as const).map((sampler) =>
+      SIZES.map((size) => () => callOf(sampler, size)),
+    ),
+  withSteps,
+);

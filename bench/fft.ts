@@ -4,15 +4,7 @@
  */
 import { createArena } from '../src/numeric/kernels/arena.ts';
 import { createGridFft, type Precision } from '../src/numeric/kernels/fft-plan.ts';
-import type { Bench, BenchOptions, BenchRow } from './harness.ts';
-import {
-  compareWithNumpy,
-  growthNote,
-  NUMPY_MISSING,
-  type NumpyPeer,
-  type SidedCall,
-  startNumpy,
-} from './numpy.ts';
+import { besideNumpy, type SidedCall } from './numpy.ts';
 
 const SIZES = [64, 256, 1024] as const;
 const ARENA_MIB = 96;
@@ -62,31 +54,9 @@ function callOf(precision: Precision, size: number): SidedCall {
   };
 }
 
-async function measure(peer: NumpyPeer, options: BenchOptions): Promise<BenchRow[]> {
-  const rows: BenchRow[] = [];
-  for (const precision of ['float32', 'float64'] as const) {
-    const ofPrecision: BenchRow[] = [];
-    for (const size of SIZES) {
-      ofPrecision.push(await compareWithNumpy(peer, fft.id, callOf(precision, size), options));
-    }
-    const last = ofPrecision.pop()!;
-    const notes = [...last.notes, growthNote([...ofPrecision, last], SIZES), peer.versions];
-    rows.push(...ofPrecision, { ...last, notes });
-  }
-  return rows;
-}
-
-export const fft: Bench = {
-  id: 'P7',
-  title: '2-D real FFT and back against scipy.fft with one worker',
-  bar: 1,
-  async run(options) {
-    const peer = await startNumpy(PROGRAM);
-    if (peer === undefined) return { id: fft.id, title: fft.title, skipped: NUMPY_MISSING };
-    try {
-      return await measure(peer, options);
-    } finally {
-      await peer.stop();
-    }
-  },
-};
+export const fft = besideNumpy(
+  { id: 'P7', title: '2-D real FFT and back against scipy.fft with one worker', bar: 1 },
+  PROGRAM,
+  () =>
+    (['float32', 'float64'] as const).map((precision) => SIZES.map((size) => () => callOf(precision, size))),
+);

@@ -7,15 +7,7 @@ import { histogramEntropy } from '../src/numeric/entropy.ts';
 import { createArena } from '../src/numeric/kernels/arena.ts';
 import { createGridPlan } from '../src/numeric/kernels/grid-plan.ts';
 import { createStatisticsPlan } from '../src/numeric/kernels/statistics-plan.ts';
-import type { Bench, BenchOptions, BenchRow } from './harness.ts';
-import {
-  compareWithNumpy,
-  growthNote,
-  NUMPY_MISSING,
-  type NumpyPeer,
-  type SidedCall,
-  startNumpy,
-} from './numpy.ts';
+import { besideNumpy, type SidedCall } from './numpy.ts';
 
 const SIZES = [64, 256, 1024] as const;
 const BINS = 64;
@@ -166,30 +158,11 @@ function callsOf(size: number): readonly SidedCall[] {
   ];
 }
 
-async function measure(peer: NumpyPeer, options: BenchOptions): Promise<BenchRow[]> {
-  const bySize = SIZES.map(callsOf);
-  const rows: BenchRow[] = [];
-  for (const [which] of bySize[0]!.entries()) {
-    const ofCall: BenchRow[] = [];
-    for (const calls of bySize) ofCall.push(await compareWithNumpy(peer, kernels.id, calls[which]!, options));
-    const last = ofCall.pop()!;
-    const notes = [...last.notes, growthNote([...ofCall, last], SIZES), peer.versions];
-    rows.push(...ofCall, { ...last, notes });
-  }
-  return rows;
-}
-
-export const kernels: Bench = {
-  id: 'P6',
-  title: 'kernels of energy maps against NumPy on one thread',
-  bar: 3,
-  async run(options) {
-    const peer = await startNumpy(PROGRAM);
-    if (peer === undefined) return { id: kernels.id, title: kernels.title, skipped: NUMPY_MISSING };
-    try {
-      return await measure(peer, options);
-    } finally {
-      await peer.stop();
-    }
+export const kernels = besideNumpy(
+  { id: 'P6', title: 'kernels of energy maps against NumPy on one thread', bar: 3 },
+  PROGRAM,
+  () => {
+    const bySize = SIZES.map(callsOf);
+    return bySize[0]!.map((_, which) => bySize.map((calls) => () => calls[which]!));
   },
-};
+);

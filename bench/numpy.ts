@@ -5,10 +5,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type BenchRow, type Comparison, format, runPairs } from './harness.ts';
+import {
+  type Bench,
+  type BenchOptions,
+  type BenchRow,
+  type Comparison,
+  format,
+  runPairs,
+} from './harness.ts';
 
 /** A running Python process. */
-export interface NumpyPeer {
+interface NumpyPeer {
   /** Versions of Python, NumPy and SciPy. */
   readonly versions: string;
   /** Makes the call `name` of the program for a size once; gives a number that tells what it computed. */
@@ -44,13 +51,13 @@ const ONE_THREAD = {
 const NEEDED = 'import numpy, scipy, scipy.fft';
 
 /** What to install when no Python here has them. */
-export const NUMPY_MISSING = 'needs NumPy and SciPy: apt-get install python3-numpy python3-scipy';
+const NUMPY_MISSING = 'needs NumPy and SciPy: apt-get install python3-numpy python3-scipy';
 
 /**
  * Starts Python on a program that defines CALLS: by name, a function of a size that gives a call and a checksum of what
  * the call last computed. Undefined when NumPy or SciPy is missing.
  */
-export async function startNumpy(program: string): Promise<NumpyPeer | undefined> {
+async function startNumpy(program: string): Promise<NumpyPeer | undefined> {
   const python = ['python3', '/usr/bin/python3'].find((name) => spawnSync(name, ['-c', NEEDED]).status === 0);
   if (python === undefined) return undefined;
   const child = spawn(python, ['-u', '-c', `${NEEDED}\n${program}\n${LOOP}`], {
@@ -95,6 +102,48 @@ export interface SidedCall {
   readonly notes: readonly string[];
 }
 
+/**
+ * A bench of computations beside a Python program. Of each, in turn, the calls for rising sizes; they are made one after
+ * the other, since their arrays are large. `finish` may add to a row; the last row of each says how its cost grows.
+ */
+export function besideNumpy(
+  { id, title, bar }: Pick<Bench, 'id' | 'title' | 'bar'>,
+  program: string,
+  computations: () => readonly (readonly (() => SidedCall)[])[],
+  finish: (row: BenchRow, side: SidedCall) => BenchRow = (row) => row,
+): Bench {
+  const measure = async (peer: NumpyPeer, options: BenchOptions): Promise<BenchRow[]> => {
+    const rows: BenchRow[] = [];
+    for (const calls of computations()) {
+      const sizes: number[] = [];
+      const ofOne: BenchRow[] = [];
+      for (const make of calls) {
+        const side = make();
+        sizes.push(side.size);
+        ofOne.push(finish(await compareWithNumpy(peer, id, side, options), side));
+      }
+      const last = ofOne.at(-1)!;
+      const notes = [...last.notes, growthNote(ofOne, sizes), peer.versions];
+      rows.push(...ofOne.slice(0, -1), { ...last, notes });
+    }
+    return rows;
+  };
+  return {
+    id,
+    title,
+    bar,
+    async run(options) {
+      const peer = await startNumpy(program);
+      if (peer === undefined) return { id, title, skipped: NUMPY_MISSING };
+      try {
+        return await measure(peer, options);
+      } finally {
+        await peer.stop();
+      }
+    },
+  };
+}
+
 /** Seconds of calls between two looks at the clock. */
 const BATCH_SECONDS = 0.02;
 
@@ -102,7 +151,7 @@ const BATCH_SECONDS = 0.02;
  * Compares one computation, pair by pair: the product for `seconds`, then Python for the same number of repetitions. A
  * first call on both sides must give the same result.
  */
-export async function compareWithNumpy(
+async function compareWithNumpy(
   peer: NumpyPeer,
   id: string,
   side: SidedCall,
@@ -149,7 +198,7 @@ function runFor(call: () => void, seconds: number): { repetitions: number; secon
 }
 
 /** How time grows with the cells of a square: the exponent fitted to the rows of its sizes, both sides. */
-export function growthNote(rows: readonly BenchRow[], sizes: readonly number[]): string {
+function growthNote(rows: readonly BenchRow[], sizes: readonly number[]): string {
   const slope = (rates: readonly number[]) => {
     const x = sizes.map((size) => Math.log(size * size));
     const y = rates.map((rate) => -Math.log(rate));

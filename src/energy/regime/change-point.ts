@@ -1,9 +1,11 @@
 /**
  * Change points of a few series that come together. Values become normal scores by their ranks since the last alarm, the
  * scores are freed of their memory by an autoregression and, by ranks again, made normal scores, which are summed up both
- * ways (CUSUM, E. Page, Biometrika 41, 1954). Ranks know no law, so false alarms come as rarely as asked whatever
- * continuous law the series follow, heavy tails included. An alarm begins all series anew, and for 24 windows after it
- * there is none. Deterministic; O(values since the alarm, at most 2,048) a window and series.
+ * ways (CUSUM, E. Page, Biometrika 41, 1954). Ranks know no law, so for independent values and for short memory false
+ * alarms come about as rarely as asked whatever continuous law the series follow; long memory, or heavy tails with memory,
+ * of which an autoregression frees only in part, make them two to three times as frequent. An alarm begins all series
+ * anew, and for 24 windows after it there is none. Deterministic; O(values since the alarm, at most 2,048) a window and
+ * series.
  */
 import { expectedNext, NO_SUMS, type SeriesSums, withValue } from '../../numeric/running-autoregression.ts';
 import { type ScoreState, SequentialScores } from '../../numeric/sequential-score.ts';

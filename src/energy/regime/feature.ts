@@ -24,9 +24,6 @@ const ALARM_FADES = 8;
 /** Cell orders seen below which their entropy is not taken. */
 const PATTERNS_MIN = 120;
 
-const theilSen = createTheilSen(TREND_POINTS_MAX);
-const kendall = createKendall(POINTS_MAX);
-
 /** What features are computed from. */
 export interface FeatureInput {
   readonly rows: number;
@@ -130,7 +127,7 @@ function thinned(values: Float64Array, points: number): Float64Array {
 function trendOf(values: Float64Array): Trend | undefined {
   if (values.length < WINDOWS_MIN / 2) return undefined;
   const points = thinned(values, TREND_POINTS_MAX);
-  const { slope, statistic } = theilSen.fit(points);
+  const { slope, statistic } = createTheilSen(points.length).fit(points);
   return { shift: slope * (points.length - 1), statistic: clamp(statistic, STATISTIC_MAX) };
 }
 
@@ -172,7 +169,7 @@ function memoryTrend(energy: Float64Array): number | undefined {
   const rolling = Float64Array.from({ length: energy.length - half + 1 }, (_, from) =>
     laggedCorrelation(energy, from, from + half, 1),
   );
-  return rolling.some(Number.isNaN) ? undefined : kendall.tau(rolling);
+  return rolling.some(Number.isNaN) ? undefined : createKendall(rolling.length).tau(rolling);
 }
 
 function recency(sinceAlarm: number | undefined): number {

@@ -1,7 +1,7 @@
 /** Regimes of maps handed in: of a series as a stream's would be, of fewer maps than 16 by how the newest one's cells lie. */
-import { runThrough, type Steps } from '../../numeric/slices.ts';
+import type { Steps } from '../../numeric/slices.ts';
 import type { BoundaryRule } from '../../numeric/stencil.ts';
-import { createStatePlans, type StatePlans } from '../map/state-plan.ts';
+import type { StatePlans } from '../map/state-plan.ts';
 import { shapeOf } from './feature.ts';
 import { createMeasure, type Measure } from './measure.ts';
 import { observeSteps } from './observation.ts';
@@ -59,11 +59,6 @@ export function* judgeMapsSteps(
   for (let at = 0; at < last; at++) yield* tracker.learn(yield* observe(maps[at]!, boundary, at, tools));
   const judged = yield* tracker.fold(yield* observe(maps[last]!, boundary, last, tools), 'SERIES');
   return { ...judged, label: likeliest(judged.posterior), changedFrom: undefined };
-}
-
-/** The same without a pause. */
-export function judgeMaps(maps: readonly GivenCells[], boundary: BoundaryRule): RegimeJudgement {
-  return runThrough(judgeMapsSteps(maps, boundary, createMapTools(createStatePlans(1))));
 }
 
 function* observe(map: GivenCells, boundary: BoundaryRule, at: number, { plans }: MapTools) {
