@@ -81,6 +81,10 @@ export interface Channel {
 /** Largest reply taken, bytes: a map of 1024 x 1024 with its slope and weights. */
 const RECEIVE_BYTES_MAX = 64 * 1024 * 1024;
 
+/** First and longest wait between attempts to connect, milliseconds: a server that restarts is back in a second. */
+const RECONNECT_MS = 100;
+const RECONNECT_MS_MAX = 5_000;
+
 /** What the four kinds of call share. */
 interface Link {
   readonly connection: grpc.Client;
@@ -98,6 +102,8 @@ export function openChannel(options: ChannelOptions): Channel {
   const connection = new grpc.Client(options.address, channelCredentials(options.tls), {
     'grpc.max_receive_message_length': RECEIVE_BYTES_MAX,
     'grpc.keepalive_time_ms': 60_000,
+    'grpc.initial_reconnect_backoff_ms': RECONNECT_MS,
+    'grpc.max_reconnect_backoff_ms': RECONNECT_MS_MAX,
   });
   const link: Link = {
     connection,

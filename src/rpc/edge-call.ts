@@ -139,7 +139,11 @@ export class EdgeCall implements Call, Caller {
     if (this.watching) return;
     this.watching = true;
     if (this.surface.cancelled) this.stop(this.cancelError());
-    else this.surface.once('cancelled', () => this.stop(this.cancelError()));
+    // It is emitted at the end of every call, also of one that was answered.
+    else
+      this.surface.once('cancelled', () => {
+        if (!this.settled) this.stop(this.cancelError());
+      });
   }
 
   /** Calls back when the call is to end early; at once when it already is. */

@@ -13,7 +13,7 @@ import { type Clients, createClients, RpcError } from '../../src/client/client.t
 import { readServerRecord } from '../../src/data-dir.ts';
 import { leafHash, verifyInclusion } from '../../src/numeric/merkle.ts';
 import { createRandom } from '../../src/random.ts';
-import { eventually } from '../support/world.ts';
+import { eventually } from '../support/eventually.ts';
 
 const program = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'dist', 'cli', 'main.js');
 const SEED = Number(process.env['CHAOS_SEED'] ?? 1);

@@ -13,12 +13,12 @@ import { createLogger } from '../../src/observability.ts';
 import { UNLOADED } from '../../src/rpc/load-signals.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { startTestBroker, type TestBroker } from '../support/broker.ts';
+import { eventually } from '../support/eventually.ts';
 import {
   type PostgresqlCluster,
   postgresqlMissing,
   startPostgresqlCluster,
 } from '../support/postgresql-cluster.ts';
-import { eventually } from '../support/world.ts';
 
 /** A way to a port on this machine that can be cut. */
 interface Cable {

@@ -23,7 +23,8 @@ import {
 } from '../../src/gen/homeostat/ledger/v1/ledger_service_pb.ts';
 import { createRandom } from '../../src/random.ts';
 import { runCommand } from '../cli/verify-world.ts';
-import { eventually, startWorld, type World } from '../support/world.ts';
+import { eventually } from '../support/eventually.ts';
+import { startWorld, type World } from '../support/world.ts';
 
 const stream = { domain: 'fleet', cluster: 'ring' };
 const WINDOW_MS = 10_000;

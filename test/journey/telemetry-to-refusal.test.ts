@@ -9,7 +9,8 @@ import { MapMode, Regime } from '../../src/gen/homeostat/energy/v1/energy_servic
 import { Status } from '../../src/gen/homeostat/resilience/v1/resilience_service_pb.ts';
 import { Priority, SessionState } from '../../src/gen/homeostat/session/v1/session_service_pb.ts';
 import { BatchOutcome } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { eventually, startWorld, type World } from '../support/world.ts';
+import { eventually } from '../support/eventually.ts';
+import { startWorld, type World } from '../support/world.ts';
 
 const stream = { domain: 'fleet', cluster: 'west' };
 const nodes = ['n1', 'n2', 'n3', 'n4'];

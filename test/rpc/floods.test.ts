@@ -91,9 +91,11 @@ describe('identity.E2 a flood of connections', () => {
 
   test('that send nothing is cleared away', async () => {
     const probe = await start({}, { firstByteMs: 200 });
-    for (let i = 0; i < 100; i++) dial().resume();
-    await until(async () => (await gauge('homeostat_rpc_connections')) >= 100);
+    const dialed = Array.from({ length: 100 }, () => dial().resume());
+    await Promise.all(dialed.map((socket) => once(socket, 'close')));
     await until(async () => (await gauge('homeostat_rpc_connections')) === 0);
+    const silent = 'homeostat_rpc_connections_refused_total\\{reason="FIRST_BYTE"\\}';
+    expect(await gauge(silent)).toBe(100);
     expect(await probe.greet({})).toMatchObject({ text: 'here' });
   });
 });

@@ -162,6 +162,7 @@ describe('identity.E4 a limit', () => {
     const probe = await start(
       { echo: () => ({}), weigh: () => ({}) },
       { tokensPerMinute: { FREE: 100, PRO: 100, ENTERPRISE: 100 } },
+      { clock: createFakeClock() }, // A token comes back in less than the calls may take.
     );
     const items = (count: number) => ({ items: new Array<number>(count).fill(1) });
     await probe.weigh(items(990)); // 99 of 100.

@@ -23,6 +23,7 @@ const registry = createFileRegistry(set);
 let world: EdgeWorld;
 beforeAll(async () => {
   world = await startEdge({
+    config: { reflection: true },
     bindings: [
       partialBinding(EnergyService, {
         getMap: ({ stream, at }) => ({

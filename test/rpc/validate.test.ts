@@ -1,14 +1,7 @@
 import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  ComputeStateRequestSchema,
-  ListMapsRequestSchema,
-} from '../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
-import {
-  IngestResponseSchema,
-  SubmitBatchRequestSchema,
-} from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import { IngestResponseSchema } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { compileRules, VIOLATIONS_MAX } from '../../src/rpc/validate.ts';
 import { probeMessage } from './probe-contract.ts';
 
@@ -175,42 +168,6 @@ describe('rules of lists and maps', () => {
         expect(broken({ values })).toEqual(wrong);
       }),
     );
-  });
-});
-
-describe('rules of the contracts', () => {
-  test('name cells of a grid', () => {
-    const map = { grid: { rows: 2, cols: 2, values: [1, 2, 3, Number.NaN] }, cellArea: -1 };
-    expect(violations(ComputeStateRequestSchema, { map })).toEqual([
-      'map.grid.values[3]: must be finite',
-      'map.cell_area: must be greater than 0',
-    ]);
-  });
-
-  test('name metrics of a batch', () => {
-    const batch = {
-      sourceId: 'meter',
-      epoch: 1,
-      sequence: 1,
-      domain: 'plant',
-      cluster: 'a b',
-      node: 'n.1',
-      baseTime: { seconds: 1n, nanos: 0 },
-      metrics: [{ unit: 'W' }],
-    };
-    expect(violations(SubmitBatchRequestSchema, { batch })).toEqual([
-      'batch.cluster: must match [A-Za-z0-9_-]{1,64}',
-      'batch.metrics[0].name: is required',
-    ]);
-    expect(violations(SubmitBatchRequestSchema, {})).toEqual(['batch: is required']);
-  });
-
-  test('bound pages', () => {
-    const stream = { domain: 'a', cluster: 'b' };
-    expect(violations(ListMapsRequestSchema, { stream, page: { pageSize: 0 } })).toEqual([
-      'page.page_size: must be at least 1',
-    ]);
-    expect(violations(ListMapsRequestSchema, { stream, page: {} })).toEqual([]);
   });
 });
 

@@ -3,19 +3,13 @@
  * message, so that a call that is let in is refused for them (MALFORMED) and changes nothing: permission comes first.
  */
 import { readFileSync } from 'node:fs';
-import { createFileRegistry, type DescMethod, fromBinary } from '@bufbuild/protobuf';
-import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import type { DescMethod } from '@bufbuild/protobuf';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { PrincipalKind, Tier } from '../../src/gen/homeostat/identity/v1/user_service_pb.ts';
 import { policyOf } from '../../src/rpc/policy.ts';
+import { byPath, methods, pathOf } from '../support/contract.ts';
 import { startWorld, type World } from '../support/world.ts';
-
-const image = readFileSync(new URL('../../src/gen/descriptors.binpb', import.meta.url));
-const methods = [...createFileRegistry(fromBinary(FileDescriptorSetSchema, image))]
-  .filter((type) => type.kind === 'service')
-  .flatMap((service) => service.methods);
-const pathOf = (method: DescMethod) => `${method.parent.typeName}/${method.name}`;
 
 /** docs/access.md: a row per RPC, a column per role, `yes` where the role allows it. */
 const [head, , ...rows] = readFileSync(new URL('../../docs/access.md', import.meta.url), 'utf8')
@@ -93,28 +87,22 @@ describe('access to a running server', () => {
     for (const cells of matrix.values()) expect(cells).toHaveLength(roles.length);
   });
 
-  test.each(closed.map((method): [string, DescMethod] => [pathOf(method), method]))(
-    'identity.R1 %s lets in whom the matrix says',
-    async (path, method) => {
-      const found: string[] = [];
-      for (const role of roles) {
-        const outcome = await call(method, tokens.get(role));
-        expect(outcome).toMatch(/^(PERMISSION_DENIED NO_PERMISSION|INVALID_ARGUMENT MALFORMED)$/);
-        found.push(outcome.startsWith('PERMISSION_DENIED') ? '' : 'yes');
-      }
-      expect(found).toEqual(matrix.get(path));
-    },
-  );
+  test.each(byPath(closed))('identity.R1 %s lets in whom the matrix says', async (path, method) => {
+    const found: string[] = [];
+    for (const role of roles) {
+      const outcome = await call(method, tokens.get(role));
+      expect(outcome).toMatch(/^(PERMISSION_DENIED NO_PERMISSION|INVALID_ARGUMENT MALFORMED)$/);
+      found.push(outcome.startsWith('PERMISSION_DENIED') ? '' : 'yes');
+    }
+    expect(found).toEqual(matrix.get(path));
+  });
 
-  test.each(closed.map((method): [string, DescMethod] => [pathOf(method), method]))(
-    'identity.R2 %s refuses a stranger',
-    async (_path, method) => {
-      expect(await call(method, undefined)).toBe('UNAUTHENTICATED MISSING_CREDENTIALS');
-      expect(await call(method, 'hk_live_0000000000_0000000000000000000000000000000000000000000')).toBe(
-        'UNAUTHENTICATED BAD_TOKEN',
-      );
-    },
-  );
+  test.each(byPath(closed))('identity.R2 %s refuses a stranger', async (_path, method) => {
+    expect(await call(method, undefined)).toBe('UNAUTHENTICATED MISSING_CREDENTIALS');
+    expect(await call(method, 'hk_live_0000000000_0000000000000000000000000000000000000000000')).toBe(
+      'UNAUTHENTICATED BAD_TOKEN',
+    );
+  });
 
   test('identity.R2 the public ones are those declared, and answer without credentials', async () => {
     const open = methods.filter((method) => policyOf(method).public);

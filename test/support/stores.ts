@@ -1,16 +1,21 @@
 /**
  * Stores for tests. `openTestStore` gives one SQLite store in a temporary directory. `describeOnStores` runs a suite on
- * every engine: SQLite always, PostgreSQL in a throw-away cluster where its server is installed, else named as skipped.
+ * every engine: SQLite always, PostgreSQL in a database of its own where a server is installed, else named as skipped.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, test } from '@jest/globals';
+import { beforeAll, describe, test } from '@jest/globals';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { createLogger, type Logger } from '../../src/observability.ts';
 import { openStore } from '../../src/store/open.ts';
 import type { Migration, Store } from '../../src/store/store.ts';
-import { type PostgresqlCluster, postgresqlMissing, startPostgresqlCluster } from './postgresql-cluster.ts';
+import {
+  type PostgresqlDatabases,
+  postgresqlMissing,
+  sharedPostgresqlDatabases,
+} from './postgresql-cluster.ts';
 
 export const silentLogger: Logger = createLogger('silent');
 
@@ -66,19 +71,18 @@ export function describeOnStores(name: string, suite: (engine: TestEngine) => vo
     return;
   }
   describe(`${name} on PostgreSQL`, () => {
-    let cluster: PostgresqlCluster;
-    let databases = 0;
+    let databases: PostgresqlDatabases;
     beforeAll(async () => {
-      cluster = await startPostgresqlCluster();
+      databases = await sharedPostgresqlDatabases();
     });
-    afterAll(() => cluster.dispose());
-    suite({ name: 'PostgreSQL', createDatabase: () => createDatabase(cluster, `test_${databases++}`) });
+    const freshName = () => `test_${randomBytes(8).toString('hex')}`;
+    suite({ name: 'PostgreSQL', createDatabase: () => createDatabase(databases, freshName()) });
   });
 }
 
-async function createDatabase(cluster?: PostgresqlCluster, name = ''): Promise<TestDatabase> {
+async function createDatabase(databases?: PostgresqlDatabases, name = ''): Promise<TestDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'homeostat-store-'));
-  const databaseUrl = await cluster?.createDatabase(name);
+  const databaseUrl = await databases?.createDatabase(name);
   const location = { dataDir, ...(databaseUrl !== undefined && { databaseUrl }) };
   const opened: Store[] = [];
   return {
@@ -91,7 +95,7 @@ async function createDatabase(cluster?: PostgresqlCluster, name = ''): Promise<T
     },
     async dispose() {
       for (const store of opened) await store.close();
-      await cluster?.dropDatabase(name);
+      await databases?.dropDatabase(name);
       await rm(dataDir, { recursive: true, force: true });
     },
   };

@@ -14,7 +14,8 @@ import {
   type ResourceMetrics,
 } from '@opentelemetry/sdk-metrics';
 import type { GetIngestReportResponse } from '../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { eventually, type World } from '../support/world.ts';
+import { eventually } from '../support/eventually.ts';
+import type { World } from '../support/world.ts';
 
 const START_SECONDS = Date.UTC(2026, 0, 5) / 1000;
 /** Reads what the instruments recorded when asked. */

@@ -16,7 +16,8 @@ import { openChannel } from '../../src/client/client.ts';
 import { Health } from '../../src/gen/grpc/health/v1/health_pb.ts';
 import type { EnergyMap } from '../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import { MetricsService } from '../../src/gen/opentelemetry/proto/collector/metrics/v1/metrics_service_pb.ts';
-import { eventually, startWorld, type World } from '../support/world.ts';
+import { eventually } from '../support/eventually.ts';
+import { startWorld, type World } from '../support/world.ts';
 import {
   at,
   collectOnce,

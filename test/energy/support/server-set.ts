@@ -1,16 +1,16 @@
 /**
- * Published sets of real servers, as laid out beside the repository: per server a training part, then a test part with
- * labelled incidents. One model judges both in one pass, learning from the first window on; what it says of the test
- * part is compared with the labels.
+ * Published sets of real servers, in the folder that HOMEOSTAT_TEST_DATA names: per server a training part, then a test
+ * part with labelled incidents. One model judges both in one pass, learning from the first window on; what it says of
+ * the test part is compared with the labels.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { test } from '@jest/globals';
 import { createJudgement } from '../../../src/energy/map/judgement.ts';
 import { createStatisticalPlan, NodeModel } from '../../../src/energy/map/statistical.ts';
 
-const data = join(dirname(fileURLToPath(import.meta.url)), '../../../../shared/data');
+const data = process.env['HOMEOSTAT_TEST_DATA'];
 const HALF_LIFE_SECONDS = 4 * 86_400;
 
 export interface ServerSet {
@@ -40,10 +40,10 @@ interface Incident {
   readonly metrics_1based: readonly number[];
 }
 
-export function isPresent({ folder, principalComponents }: ServerSet): boolean {
-  return Object.keys(principalComponents).every((server) =>
-    existsSync(join(data, folder, `${server}_test.bin.gz`)),
-  );
+/** Declares a test of a set, skipped by its name without data. */
+export function testOnData(name: string, body: () => void, timeoutMs: number): void {
+  if (data === undefined) test.skip(`${name} (HOMEOSTAT_TEST_DATA names no folder of data)`, body);
+  else test(name, body, timeoutMs);
 }
 
 export function judgeSet(set: ServerSet): ServerResult[] {
@@ -76,9 +76,9 @@ export function describeResults(results: readonly ServerResult[]): string {
 
 /** An array of metrics x steps. */
 function load(folder: string, stem: string) {
-  const sidecar = JSON.parse(readFileSync(join(data, folder, `${stem}.json`), 'utf8'));
+  const sidecar = JSON.parse(readFileSync(join(data!, folder, `${stem}.json`), 'utf8'));
   const [metrics, steps] = sidecar.shape as [number, number];
-  const raw = gunzipSync(readFileSync(join(data, folder, `${stem}.bin.gz`)));
+  const raw = gunzipSync(readFileSync(join(data!, folder, `${stem}.bin.gz`)));
   const values = new Float32Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
   return { metrics, steps, values };
 }
@@ -110,7 +110,7 @@ function judgeServer({ folder, windowSeconds }: ServerSet, server: string) {
   const forgetting = 1 - 2 ** (-windowSeconds / HALF_LIFE_SECONDS);
   const model = new NodeModel(createStatisticalPlan(), 0);
   const judgement = createJudgement();
-  const labels = JSON.parse(readFileSync(join(data, folder, `${server}_labels.json`), 'utf8'));
+  const labels = JSON.parse(readFileSync(join(data!, folder, `${server}_labels.json`), 'utf8'));
   const incidents = labels.interpretation as readonly Incident[];
   const sizes = incidents.map(() => new Float64Array(judgement.z.length));
   let scores = new Float64Array(0);

@@ -1,0 +1,4 @@
+// After a run of suites.
+import { removeRunFolder } from './run-folder.mjs';
+
+export default removeRunFolder;
