@@ -14,8 +14,15 @@ export interface ClosedLoop {
   readonly seconds: number;
 }
 
-/** How long calls took that follow each other on each connection, as `runOpenLoop` tells it. */
-export async function runClosedLoop(load: ClosedLoop): Promise<Float64Array> {
+export interface ClosedLoopResult {
+  /** Milliseconds, ascending; calls begun in the first tenth of the time do not count. */
+  readonly latencies: Float64Array;
+  /** Connections the server had ended, in whose place others were opened. */
+  readonly reconnections: number;
+}
+
+/** How long calls took that follow each other on each connection. Rejects when a call fails. */
+export async function runClosedLoop(load: ClosedLoop): Promise<ClosedLoopResult> {
   const open = () => connect(`http://${load.address}`);
   const sessions = Array.from({ length: load.clients }, open);
   try {
@@ -23,6 +30,7 @@ export async function runClosedLoop(load: ClosedLoop): Promise<Float64Array> {
     const warmMs = startMs + load.seconds * 100;
     const endMs = startMs + load.seconds * 1000;
     const latencies: number[] = [];
+    let reconnections = 0;
     await Promise.all(
       sessions.map(
         (_, client) =>
@@ -31,7 +39,10 @@ export async function runClosedLoop(load: ClosedLoop): Promise<Float64Array> {
               const begunMs = performance.now();
               if (begunMs >= endMs) return resolve();
               // A server may end a connection in order; its client then opens another.
-              if (sessions[client]!.closed || sessions[client]!.destroyed) sessions[client] = open();
+              if (sessions[client]!.closed || sessions[client]!.destroyed) {
+                sessions[client] = open();
+                reconnections++;
+              }
               const session = sessions[client]!;
               callOnce(session, load, reject, () => {
                 if (begunMs >= warmMs) latencies.push(performance.now() - begunMs);
@@ -42,7 +53,7 @@ export async function runClosedLoop(load: ClosedLoop): Promise<Float64Array> {
           }),
       ),
     );
-    return Float64Array.from(latencies).sort();
+    return { latencies: Float64Array.from(latencies).sort(), reconnections };
   } finally {
     for (const session of sessions) session.destroy();
   }

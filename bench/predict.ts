@@ -67,8 +67,9 @@ interface Sides {
 async function compare(asked: Asked, sides: Sides, { pairs, seconds }: BenchOptions): Promise<BenchRow> {
   const { product, echo, headers } = sides;
   const tails = { product: [] as number[], echo: [] as number[] };
+  let ended = 0;
   const load = async (side: 'product' | 'echo', clients: number, seconds: number) => {
-    const latencies = await runClosedLoop({
+    const { latencies, reconnections } = await runClosedLoop({
       address: side === 'product' ? product.address : echo.address,
       path: PREDICT_PATH,
       headers,
@@ -77,6 +78,7 @@ async function compare(asked: Asked, sides: Sides, { pairs, seconds }: BenchOpti
       clients,
       seconds,
     });
+    ended += reconnections;
     return { rate: latencies.length / (0.9 * seconds), p95Ms: quantile(latencies, 0.95) };
   };
   const measured = async (side: 'product' | 'echo') => {
@@ -106,6 +108,10 @@ async function compare(asked: Asked, sides: Sides, { pairs, seconds }: BenchOpti
   return {
     ...row,
     checks: [{ name: `p95 with ${CLIENTS} clients, ms`, value: p95Ms, atMost: P95_MAX_MS }],
-    notes: [`p95 ${p95Ms.toFixed(1)} ms against ${echoMs.toFixed(1)} ms`, `p95 ${others.join(', ')} clients`],
+    notes: [
+      `p95 ${p95Ms.toFixed(1)} ms against ${echoMs.toFixed(1)} ms`,
+      `p95 ${others.join(', ')} clients`,
+      ...(ended > 0 ? [`${ended} connections were ended by their server`] : []),
+    ],
   };
 }

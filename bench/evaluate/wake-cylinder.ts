@@ -77,10 +77,7 @@ function* warningFigures(
   const plans = createStatePlans(1);
   let warned = Number.NaN;
   for (const [at, cells] of maps.slice(0, grown + 1).entries()) {
-    const field = {
-      ...{ rows, cols, cells, observed: undefined, cellArea: 1, spacing: 1 },
-      boundary: 'NEUMANN' as const,
-    };
+    const field = { rows, cols, cells, observed: undefined };
     const seen = runThrough(observeSteps(field, { layout: '1', startMs: at * stepMs }, plans));
     const { label } = runThrough(tracker.fold(seen));
     if (label !== 'TRANSITION' && label !== 'CRITICAL') warned = Number.NaN;

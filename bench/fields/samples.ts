@@ -20,12 +20,16 @@ export interface Sample {
 
 const plans = createStatePlans(2);
 
+/** A map of a field, and what lies beyond its edge. */
+export type FieldMap = RegimeMap & Pick<Field, 'boundary'>;
+
 /** The next map of a field as a stream's `at`th; rounded to float32, as maps of streams are. */
-export function nextMap(field: Field, at: number): RegimeMap {
+export function nextMap(field: Field, at: number): FieldMap {
   const { rows, cols, boundary } = field;
   const cells = new Float64Array(Float32Array.from(field.next()));
-  const map = { rows, cols, boundary, cells, observed: undefined, cellArea: 1, spacing: 1 };
-  return runThrough(observeSteps(map, { layout: '', startMs: at * 10_000 }, plans));
+  const map = { rows, cols, cells, observed: undefined };
+  const seen = runThrough(observeSteps(map, { layout: '', startMs: at * 10_000 }, plans));
+  return { ...seen, boundary };
 }
 
 /** What is seen of the field's last window, after all before it. */

@@ -142,14 +142,17 @@ export function statisticalFleet(shape: Shape, random: Random): Field {
   };
 }
 
-/** Joules of nodes with levels of their own, small swings, a shared load, and a day too slow to matter. */
-export function physicalFleet(shape: Shape, random: Random): Field {
+/**
+ * Joules of nodes with levels of their own, small swings, a shared load, and a day too slow to matter in a few hundred
+ * windows; or none, where there are to be more.
+ */
+export function physicalFleet(shape: Shape, random: Random, hasDay = true): Field {
   const nodes = shape.rows * shape.cols;
   const levels = Float64Array.from({ length: nodes }, () => 1000 * Math.exp(0.5 * random.normal()));
   const swing = oneOf(random, [0.01, 0.03, 0.1]);
   const memory = oneOf(random, [0, 0.3, 0.6, 0.8]);
   const shared = oneOf(random, [0, 0.3, 1]) * swing;
-  const tilt = between(random, -0.3, 0.3) * swing;
+  const tilt = between(random, -0.3, 0.3) * (hasDay ? swing : 0);
   const own = gaussianField({ ...shape, memory, smoothing: 0 }, random);
   const load = gaussianField({ rows: 1, cols: 1, memory, smoothing: 0 }, random);
   let at = 0;

@@ -7,7 +7,7 @@ import { readInteger } from './values.ts';
 import { type Bundle, readBundle } from './verify/bundle.ts';
 import { type Beside, isProven, verifyBundle } from './verify/checks.ts';
 import type { Finding } from './verify/finding.ts';
-import { readMapDigest } from './verify/map.ts';
+import { readMapDigests } from './verify/map.ts';
 import { readTrust } from './verify/trust.ts';
 
 /** As many as a note may have signatures. */
@@ -26,7 +26,10 @@ export const verify = defineCommand({
     },
     witnesses: { value: '<n>', meaning: 'Trusted witnesses that must have cosigned; default 0.' },
     payload: { value: '<file>', meaning: 'What an entry of the ledger is said to commit to.' },
-    map: { value: '<file>', meaning: 'The map a proof is said to be of: the JSON of a MapInput or a Grid.' },
+    map: {
+      value: '<file>',
+      meaning: 'The map a proof is said to be of: the JSON of a MapInput, with its mask, or a Grid.',
+    },
     inclusion: {
       value: '<file>',
       meaning: "The JSON of GetInclusionProof of a proof's place in the ledger.",
@@ -66,7 +69,7 @@ async function readBeside({ payload, map, inclusion }: Named, { kind }: Bundle):
     throw unusable('--map and --inclusion go with a proof alone');
   return {
     ...(payload !== undefined && { payload: await readBytes(payload) }),
-    ...(map !== undefined && { mapDigest: readMapDigest(await readBytes(map)) }),
+    ...(map !== undefined && { map: readMapDigests(await readBytes(map)) }),
     ...(inclusion !== undefined && { inclusion: await readInclusion(inclusion) }),
   };
 }

@@ -8,12 +8,12 @@
 import type { Bus, Subscription } from '../bus/bus.ts';
 import { topics } from '../bus/topics.ts';
 import type { Clock } from '../clock.ts';
-import { describeError } from '../errors.ts';
 import type { NewId } from '../ids.ts';
 import type { Model } from '../numeric/tensor.ts';
 import type { WorkerPool } from '../numeric/worker-pool.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { ServiceBinding } from '../rpc/handler.ts';
+import { type Pruning, startPruning } from '../store/pruning.ts';
 import type { Store } from '../store/store.ts';
 import { createMapIngest, type MapIngest } from './ingest.ts';
 import { listModels } from './models.ts';
@@ -90,7 +90,7 @@ export function createDiffusion(deps: DiffusionDeps): Diffusion {
         durable: DURABLE,
         handle: (events) => ingest.take(events.map(({ message }) => message)),
       });
-      running = { maps, pruning: startPruning(deps, index) };
+      running = { maps, pruning: startMapPruning(deps, index) };
     },
     async stop() {
       const stopping = running;
@@ -101,30 +101,14 @@ export function createDiffusion(deps: DiffusionDeps): Diffusion {
   };
 }
 
-interface Pruning {
-  stop(): Promise<void>;
-}
-
-/** Drops maps that are past their retention, each hour; what fails is logged and tried an hour later. */
-function startPruning({ clock, logger }: DiffusionDeps, index: Pick<MapIndex, 'prune'>): Pruning {
-  let running: Promise<void> | undefined;
-  const run = async () => {
-    try {
-      await index.prune(clock.nowMs() - MAP_RETENTION_MS);
-    } catch (error) {
-      logger.warn({ error: describeError(error) }, 'maps of priors could not be pruned');
-    }
-    running = undefined;
-  };
-  const timer = clock.every(PRUNE_INTERVAL_MS, () => {
-    running ??= run();
+function startMapPruning({ clock, logger }: DiffusionDeps, index: Pick<MapIndex, 'prune'>): Pruning {
+  return startPruning({
+    clock,
+    logger,
+    intervalMs: PRUNE_INTERVAL_MS,
+    prune: (nowMs) => index.prune(nowMs - MAP_RETENTION_MS),
+    failed: 'maps of priors could not be pruned',
   });
-  return {
-    async stop() {
-      timer.cancel();
-      await running;
-    },
-  };
 }
 
 /** Calls by method and outcome, their time, refusals by reason, and maps taken in. */
@@ -147,7 +131,7 @@ function exportMetrics(metrics: Metrics, ingest: MapIngest): CallWatch {
   );
   metrics.counter(
     'homeostat_diffusion_maps_total',
-    'Energy maps announced: kept, without a grid, or with cells that were not observed.',
+    'Energy maps announced: kept, without a grid, or with less than half of their cells observed.',
     ['outcome'],
     () => {
       const { kept, withoutGrid, incomplete } = ingest.counts();

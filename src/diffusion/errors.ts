@@ -44,7 +44,9 @@ export const diffusionError = defineErrors('homeostat.diffusion', {
   TOO_FEW_MAPS: reason(
     'FAILED_PRECONDITION',
     ['least', 'given'],
-    (m) => `a prior takes at least ${m.least} maps, ${m.given} were given`,
+    (m) =>
+      `a prior takes at least ${m.least} maps, and there are ${m.given}; of a stream those over 16,384 cells, ` +
+      'or with less than half of them observed, are not held',
   ),
   IDEMPOTENCY_KEY_REUSED: reason(
     'ALREADY_EXISTS',

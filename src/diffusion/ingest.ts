@@ -1,11 +1,12 @@
 /**
- * Energy maps as they are announced become maps a prior can be fitted to. Only those that carry their grid, every cell
- * of it observed, are kept; a map announced twice is kept once. What a batch adds is committed before it is
- * acknowledged.
+ * Energy maps as they are announced become maps a prior can be fitted to. Only those that carry their grid, at least half
+ * of it observed, are kept; a map announced twice is kept once. What a batch adds is committed before it is acknowledged.
  */
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import type { Clock } from '../clock.ts';
+import type { FieldViolation } from '../errors.ts';
 import type { EnergyMapUpdated } from '../gen/homeostat/energy/v1/energy_events_pb.ts';
+import { readGrid, readMask } from '../numeric/given-grid.ts';
 import type { Store } from '../store/store.ts';
 import type { MapIndex, StoredMap } from './prior/map-store.ts';
 
@@ -15,12 +16,18 @@ export interface MapIngestDeps {
   readonly clock: Pick<Clock, 'nowMs'>;
 }
 
+/**
+ * Share of its cells a map must have observed. Hardly any map has all: an automatic arrangement has spare cells, up to a
+ * quarter of it once nodes have left; this leaves room for one in three of the nodes in it to be silent besides.
+ */
+const OBSERVED_SHARE_LEAST = 0.5;
+
 /** Maps taken in, by what became of them. */
 export interface MapCounts {
   kept: number;
   /** Too large for their event. */
   withoutGrid: number;
-  /** Some cell not observed. */
+  /** Too few of their cells observed. */
   incomplete: number;
 }
 
@@ -57,13 +64,14 @@ export function createMapIngest({ store, index, clock }: MapIngestDeps): MapInge
 function readMap({ map }: EnergyMapUpdated): StoredMap | 'withoutGrid' | 'incomplete' {
   if (!map?.stream || !map.start || !map.end) throw new TypeError('a map names its stream, start and end');
   if (map.grid === undefined) return 'withoutGrid';
-  const { rows, cols, values, rawValues } = map.grid;
-  const cells = rawValues.length > 0 ? new Float32Array(rawValues.slice().buffer) : Float32Array.from(values);
-  if (cells.length !== rows * cols)
-    throw new TypeError(`${cells.length} cells in a map of ${rows} x ${cols}`);
-  const isObserved = (at: number) =>
-    map.observed.length === 0 || ((map.observed[at >> 3]! >> (at & 7)) & 1) === 1;
-  if (!cells.every((_, at) => isObserved(at))) return 'incomplete';
+  const faults: FieldViolation[] = [];
+  const grid = readGrid(map.grid, 'map.grid', faults);
+  const mask = grid && readMask(map.observed, grid.cells.length, 'map.observed', faults);
+  if (grid === undefined || mask === 'INVALID')
+    throw new TypeError(faults.map(({ field, description }) => `${field}: ${description}`).join(', '));
+  const { rows, cols, cells } = grid;
+  const observed = mask?.reduce((sum, bit) => sum + bit, 0) ?? cells.length;
+  if (observed < OBSERVED_SHARE_LEAST * cells.length) return 'incomplete';
   const { domain, cluster } = map.stream;
   return {
     domain,
@@ -73,6 +81,9 @@ function readMap({ map }: EnergyMapUpdated): StoredMap | 'withoutGrid' | 'incomp
     rows,
     cols,
     layoutVersion: map.layoutVersion,
+    unit: map.unit,
     cells,
+    // A copy: it must not keep the whole event alive.
+    observed: mask && map.observed.slice(),
   };
 }

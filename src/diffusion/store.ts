@@ -9,7 +9,7 @@ import {
 } from '../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import type { Migration, Queries, Store, Tx } from '../store/store.ts';
 import { diffusionError } from './errors.ts';
-import { diffusionMapMigration, type StreamName } from './prior/map-store.ts';
+import { diffusionMapMaskMigration, diffusionMapMigration, type StreamName } from './prior/map-store.ts';
 import { type Prior, priorBytes, priorFromBytes } from './prior/prior.ts';
 
 interface PriorRow {
@@ -58,6 +58,7 @@ export const diffusionMigrations: readonly Migration[] = [
         .execute();
     },
   },
+  diffusionMapMaskMigration,
 ];
 
 /** Priors of one stream that are kept. */

@@ -59,8 +59,8 @@ export interface Workers {
     signal: AbortSignal,
   ): Promise<Sought>;
   fit(job: FitJob, signal: AbortSignal): Promise<Fit>;
-  denoise(place: Place, cells: Float32Array, options: DenoiseOptions, signal: AbortSignal): Promise<Denoised>;
-  impute(place: Place, cells: Float32Array, options: ImputeOptions, signal: AbortSignal): Promise<Imputed>;
+  denoise(place: Place, cells: Float64Array, options: DenoiseOptions, signal: AbortSignal): Promise<Denoised>;
+  impute(place: Place, cells: Float64Array, options: ImputeOptions, signal: AbortSignal): Promise<Imputed>;
   score(place: Place, maps: readonly Float32Array[], signal: AbortSignal): Promise<readonly MapScore[]>;
   /** The noise in a map, at a share of signal over 0 and under 1. */
   predict(place: Place, cells: Float32Array, level: number, signal: AbortSignal): Promise<Float32Array>;

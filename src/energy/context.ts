@@ -9,23 +9,22 @@
  */
 import type { Bus, Subscription } from '../bus/bus.ts';
 import { topics } from '../bus/topics.ts';
-import type { Clock, Timer } from '../clock.ts';
-import { describeError } from '../errors.ts';
+import type { Clock } from '../clock.ts';
 import type { NewId } from '../ids.ts';
 import { runInSlices, type Steps } from '../numeric/slices.ts';
 import type { Model } from '../numeric/tensor.ts';
 import type { Logger, Metrics } from '../observability.ts';
 import type { ServiceBinding } from '../rpc/handler.ts';
+import { type Pruning, startPruning } from '../store/pruning.ts';
 import type { Migration, Store } from '../store/store.ts';
 import { createFeedbackService } from './feedback/feedback-service.ts';
 import { energyFeedbackMigration } from './feedback/feedback-tables-store.ts';
-import { findForecast, pruneForecasts } from './feedback/kept-forecast-store.ts';
+import { energyForecastMigration } from './feedback/forecast-store.ts';
 import { pruneLogits } from './feedback/label-store.ts';
 import { highVrmseOf } from './forecast/forecast-service.ts';
-import { energyForecastMigration } from './forecast/forecast-store.ts';
 import type { Forecaster } from './forecast/forecaster.ts';
+import { findForecast, pruneForecasts } from './forecast/kept-forecast-store.ts';
 import { createMapIngest, type MapIngest } from './ingest.ts';
-import type { StreamName } from './map/map-message.ts';
 import { createMapStore, energyMapMigration, type MapStore } from './map-store.ts';
 import { listModels } from './models.ts';
 import type { ProofLedger } from './proof/issue-service.ts';
@@ -35,11 +34,13 @@ import { createJudge } from './regime/judge-service.ts';
 import { energyRegimeMigration } from './regime/regime-store.ts';
 import { createEnergyService, requireStream } from './service.ts';
 import { createStreamStore, energyStreamMigration } from './store.ts';
+import type { StreamName } from './stream/stream-name.ts';
 import { createMapFeed, type MapFeed } from './watch.ts';
 
 export { gridDigest } from './map/digest.ts';
 export { readMapInput } from './map/map-input.ts';
 export type { ProofLedger } from './proof/issue-service.ts';
+export { observationSteps } from './proof/observation.ts';
 export { idText, parseReceipt } from './proof/receipt.ts';
 
 export const energyMigrations: readonly Migration[] = [
@@ -176,7 +177,7 @@ export function createEnergy(deps: EnergyDeps): Energy {
           foldSeconds.observe((clock.monotonicMs() - begunMs) / 1000);
         },
       });
-      running = { windows, pruning: startPruning(deps, shared.maps) };
+      running = { windows, pruning: startMapPruning(deps, shared.maps) };
     },
     async stop() {
       const stopping = running;
@@ -193,33 +194,18 @@ function* nextMap(forecaster: Forecaster): Steps<ForecastCells | undefined> {
   return latest && forecast && { rows: latest.rows, cols: latest.cols, cells: forecast.path[0]! };
 }
 
-interface Pruning {
-  stop(): Promise<void>;
-}
-
-/** Drops what is past its retention, each interval; a failed run is logged and tried again at the next. */
-function startPruning({ config, clock, store, logger }: EnergyDeps, maps: MapStore): Pruning {
-  let running: Promise<void> | undefined;
-  const run = async () => {
-    const nowMs = clock.nowMs();
-    try {
+function startMapPruning({ config, clock, store, logger }: EnergyDeps, maps: MapStore): Pruning {
+  return startPruning({
+    clock,
+    logger,
+    intervalMs: config.pruneIntervalMs,
+    async prune(nowMs) {
       await maps.prune(nowMs - config.mapRetentionMs, nowMs - config.explanationRetentionMs);
       await pruneLogits(store, nowMs - config.mapRetentionMs);
       await pruneForecasts(store, nowMs);
-    } catch (error) {
-      logger.warn({ error: describeError(error) }, 'energy maps could not be pruned');
-    }
-    running = undefined;
-  };
-  const timer: Timer = clock.every(config.pruneIntervalMs, () => {
-    running ??= run();
-  });
-  return {
-    async stop() {
-      timer.cancel();
-      await running;
     },
-  };
+    failed: 'energy maps could not be pruned',
+  });
 }
 
 function exportMetrics(metrics: Metrics, ingest: MapIngest, feed: MapFeed): void {

@@ -15,8 +15,8 @@ export const energyError = defineErrors('homeostat.energy', {
   ),
   WORK_TOO_LARGE: reason(
     'RESOURCE_EXHAUSTED',
-    ['limit', 'asked'],
-    (m) => `${m.asked} bytes of reply were asked for, which is over ${m.limit}`,
+    ['limit', 'asked', 'unit'],
+    (m) => `${m.asked} ${m.unit} were asked for, which is over ${m.limit}`,
   ),
   STREAM_NOT_FOUND: reason(
     'NOT_FOUND',
@@ -70,3 +70,13 @@ export const energyError = defineErrors('homeostat.energy', {
     () => 'the idempotency key named another command before',
   ),
 });
+
+/** Throws WORK_TOO_LARGE for a reply of more bytes than may be sent. */
+export function refuseLargeReply(bytes: number, bytesMax: number): void {
+  if (bytes > bytesMax)
+    throw energyError(
+      'WORK_TOO_LARGE',
+      { limit: bytesMax, asked: bytes, unit: 'bytes' },
+      { retryAfterMs: -1 },
+    );
+}

@@ -4,44 +4,37 @@
  * covers them, and the announcements. A stream whose batch fails is forgotten and read back from the last commit, so a
  * repeat finds it as it was; parts committed before are dropped as duplicates.
  */
-import { create } from '@bufbuild/protobuf';
 import type { Bus } from '../bus/bus.ts';
-import type { Clock } from '../clock.ts';
-import { MapMode, StreamConfigSchema } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
+import { MapMode } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { WindowClosed } from '../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
-import { runInSlices, type Steps } from '../numeric/slices.ts';
+import { runInSlices } from '../numeric/slices.ts';
 import type { Store } from '../store/store.ts';
 import { saveLogits } from './feedback/label-store.ts';
 import { commitModels, type DatedChange, takeUpFeedback } from './feedback/model-ingest.ts';
 import { packModels } from './feedback/model-store.ts';
-import { StreamModels } from './feedback/stream-models.ts';
-import type { ForecastSettings } from './forecast/forecast-store.ts';
 import type { Forecaster } from './forecast/forecaster.ts';
-import { nextVrmse, type Scored, type ScoredWindow } from './forecast/score.ts';
-import { forecastSettings } from './forecast/settings.ts';
-import { type Assembly, createAssembly } from './map/assembly.ts';
-import { type MappedWindow, StreamMapper } from './map/energy-map.ts';
-import { type JudgedWindow, modeToProto, type StreamName, streamKey } from './map/map-message.ts';
-import { mapSettings, type StreamDefaults } from './map/settings.ts';
-import { type MapWindow, readWindow } from './map/window.ts';
+import type { ScoredWindow } from './forecast/score.ts';
+import type { ForecastSettings } from './forecast/settings.ts';
+import { type JudgedWindow, modeToProto } from './map/map-message.ts';
 import type { MapStore } from './map-store.ts';
 import { recordForecastScored, recordMapUpdated, recordRegimeChanged } from './publish.ts';
-import { regimeSettings } from './regime/regime-message.ts';
-import { RegimeTracker } from './regime/regime-tracker.ts';
-import type { StreamStore } from './store.ts';
+import type { RegimeTracker } from './regime/regime-tracker.ts';
+import {
+  configureNext,
+  foldWindow,
+  type LiveDeps,
+  type LiveStream,
+  openStream,
+} from './stream/live-stream.ts';
+import { type StreamName, streamKey } from './stream/stream-name.ts';
 import { createTurns } from './turns.ts';
 import type { MapFeed } from './watch.ts';
 
-export interface IngestDeps {
-  readonly clock: Clock;
+export interface IngestDeps extends LiveDeps {
   readonly store: Store;
-  readonly streams: StreamStore;
   readonly maps: MapStore;
   readonly bus: Pick<Bus, 'record'>;
   readonly feed: MapFeed;
-  readonly defaults: StreamDefaults;
-  /** Longest time one computation holds the event loop, ms. */
-  readonly sliceMs: number;
   /** Windows between two snapshots of what was learned. */
   readonly snapshotWindows: number;
 }
@@ -75,18 +68,6 @@ export interface StreamView {
   readonly modelVersion: number;
   readonly settings: ForecastSettings;
   readonly regime: RegimeTracker;
-}
-
-/** A stream in memory. */
-interface LiveStream {
-  readonly mapper: StreamMapper;
-  readonly models: StreamModels;
-  forecastSettings: ForecastSettings;
-  readonly regime: RegimeTracker;
-  readonly assembly: Assembly;
-  configVersion: number;
-  /** Windows mapped when the last snapshot was taken; undefined before the first. */
-  snapshotAt: number | undefined;
 }
 
 /** Parts of a stream committed at once: a transaction holds the event loop. */
@@ -147,76 +128,6 @@ export function createMapIngest(deps: IngestDeps): MapIngest {
   };
 }
 
-/** What came of one window. */
-interface FoldedWindow {
-  readonly map: JudgedWindow;
-  readonly scored: readonly Scored[];
-  readonly changes: readonly DatedChange[];
-}
-
-/** The map of the next window with its regime, how its forecasts did, and what followed for the models. */
-function* foldWindow(
-  { mapper, models, forecastSettings: settings, regime }: LiveStream,
-  window: MapWindow,
-): Steps<FoldedWindow> {
-  const map: MappedWindow = yield* mapper.fold(window);
-  const { startMs, endMs, observed, state } = map;
-  const { rows, cols, version } = map.layout;
-  const layout = `${map.mode} ${version}`;
-  const cells = new Float64Array(map.cells);
-  const place = { rows, cols, layout, startMs, cells, observed };
-  const { scored, changes } = yield* models.fold({ ...settings, ...place, endMs });
-  const judged = yield* regime.fold({
-    ...place,
-    boundary: settings.boundary,
-    count: state.totals.count,
-    net: state.totals.net,
-    spatialEntropy: state.totals.spatialEntropy,
-    variance: state.variance,
-    vrmse: nextVrmse(scored),
-    surprise: map.surprise,
-  });
-  const dated = changes.map((change) => ({ ...change, atMs: endMs }));
-  return { map: { ...map, regime: judged }, scored, changes: dated };
-}
-
-/**
- * Reads a stream back as the last commit left it: the snapshot, then the windows after it folded again. The first commit
- * of a stream writes a snapshot, so without one there are no windows either.
- */
-async function openStream(deps: IngestDeps, stream: StreamName): Promise<LiveStream> {
-  const { snapshot, inputs } = await deps.streams.recover(stream);
-  if (snapshot === undefined) {
-    const record = await deps.streams.find(stream);
-    const config = record?.config ?? create(StreamConfigSchema);
-    return {
-      mapper: new StreamMapper(mapSettings(config, deps.defaults)),
-      models: new StreamModels(),
-      forecastSettings: forecastSettings(config),
-      regime: new RegimeTracker(regimeSettings(config)),
-      assembly: createAssembly(Number.MIN_SAFE_INTEGER),
-      configVersion: record?.version ?? 0,
-      snapshotAt: undefined,
-    };
-  }
-  const mapper = StreamMapper.restore(snapshot.state);
-  const config = (await deps.streams.find(stream))?.config ?? create(StreamConfigSchema);
-  const current = {
-    mapper,
-    models: new StreamModels(snapshot.forecast?.models),
-    forecastSettings: snapshot.forecast?.settings ?? forecastSettings(config),
-    regime: new RegimeTracker(snapshot.regime ?? regimeSettings(config)),
-    assembly: createAssembly(snapshot.throughMs),
-    configVersion: snapshot.configVersion,
-    snapshotAt: mapper.windows,
-  };
-  for (const input of inputs) {
-    for (const parts of current.assembly.offer(input).ready)
-      await runInSlices(foldWindow(current, readWindow(parts)), deps);
-  }
-  return current;
-}
-
 /** Folds the parts of one stream and commits what came of them. */
 async function foldBatch(
   deps: IngestDeps,
@@ -239,7 +150,7 @@ async function foldBatch(
     accepted.push(part);
     incomplete += offered.incomplete;
     for (const ready of offered.ready) {
-      const { map, scored, changes: next } = await runInSlices(foldWindow(current, readWindow(ready)), deps);
+      const { map, scored, changes: next } = await runInSlices(foldWindow(current, ready), deps);
       mapped.push(map);
       changes.push(...next);
       if (scored.length > 0) scores.push({ startMs: map.startMs, scored });
@@ -258,7 +169,7 @@ async function foldBatch(
   const isDue = isOther || learned >= deps.snapshotWindows;
   const throughMs = assembly.throughMs();
   const inputs = isDue ? accepted.filter((part) => assembly.unfinished().includes(part)) : accepted;
-  const packed = isDue ? packModels(models.state()) : undefined;
+  const packed = isDue ? await runInSlices(packModels(models.state()), deps) : undefined;
   const nowMs = deps.clock.nowMs();
   await deps.store.transact(async (tx) => {
     await deps.streams.save(tx, {
@@ -293,16 +204,4 @@ async function foldBatch(
   if (isDue) current.snapshotAt = mapper.windows;
   deps.feed.publish(stream, mapped);
   return counted;
-}
-
-/** Puts a configuration committed since the last batch in force; true when there is one. */
-async function configureNext(deps: IngestDeps, stream: StreamName, current: LiveStream): Promise<boolean> {
-  const record = await deps.streams.find(stream);
-  const version = record?.version ?? 0;
-  if (record === undefined || version === current.configVersion) return false;
-  current.mapper.configure(mapSettings(record.config, deps.defaults));
-  current.forecastSettings = forecastSettings(record.config);
-  current.regime.configure(regimeSettings(record.config));
-  current.configVersion = version;
-  return true;
 }

@@ -8,8 +8,9 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type EnergyMap, EnergyMapSchema } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { Migration, Queries, Store, Tx } from '../store/store.ts';
 import type { Explanation } from './map/explanation.ts';
-import { type JudgedWindow, mapToProto, type StreamName } from './map/map-message.ts';
+import { type JudgedWindow, mapToProto } from './map/map-message.ts';
 import type { StreamTables } from './store.ts';
+import type { StreamName } from './stream/stream-name.ts';
 
 interface MapRow {
   domain: string;
@@ -98,7 +99,10 @@ export interface MapStore {
   add(tx: Tx, stream: StreamName, maps: readonly JudgedWindow[], nowMs: number): Promise<void>;
   /** The map whose window holds an instant, or the latest; level 0, nodes included, its grid raw. */
   find(stream: StreamName, atMs: number | undefined): Promise<EnergyMap | undefined>;
-  /** The maps of a span, as `find` gives them. */
+  /**
+   * The first maps of a span, as `find` gives them; none only where the span holds none. What one call reads is bounded: of
+   * large maps it gives fewer than asked for.
+   */
   list(stream: StreamName, span: MapSpan): Promise<readonly EnergyMap[]>;
   /** Start of the latest map; undefined without any. */
   latestStartMs(stream: StreamName): Promise<number | undefined>;
@@ -108,6 +112,9 @@ export interface MapStore {
   /** Drops maps and explanations written before these instants, and layouts no map uses any more. */
   prune(mapsBeforeMs: number, explanationsBeforeMs: number): Promise<void>;
 }
+
+/** Held maps of one `list` are at most this long together, bytes, unless one alone is longer. */
+const LIST_BYTES = 8 * 1024 * 1024;
 
 export function createMapStore(store: Store): MapStore {
   const edgeStart = async (stream: StreamName, order: 'asc' | 'desc') => {
@@ -138,15 +145,20 @@ export function createMapStore(store: Store): MapStore {
     },
     async list(stream, { fromMs, beforeMs, order, limit }) {
       const query = store.query<MapTables>();
-      let rows = query
+      const direction = order === 'NEWEST' ? 'desc' : 'asc';
+      let sizes = query
         .selectFrom('energy_map')
-        .selectAll()
+        .select(['start_ms', (column) => column.fn<number>('length', ['payload']).as('bytes')])
         .where((column) => column.and({ ...stream }))
-        .orderBy('start_ms', order === 'NEWEST' ? 'desc' : 'asc')
+        .orderBy('start_ms', direction)
         .limit(limit);
-      if (fromMs !== undefined) rows = rows.where('start_ms', '>=', fromMs);
-      if (beforeMs !== undefined) rows = rows.where('start_ms', '<', beforeMs);
-      return readMaps(query, stream, await rows.execute());
+      if (fromMs !== undefined) sizes = sizes.where('start_ms', '>=', fromMs);
+      if (beforeMs !== undefined) sizes = sizes.where('start_ms', '<', beforeMs);
+      const starts = withinBytes(await sizes.execute());
+      if (starts.length === 0) return [];
+      const rows = query.selectFrom('energy_map').selectAll().where('start_ms', 'in', starts);
+      const own = rows.where((column) => column.and({ ...stream })).orderBy('start_ms', direction);
+      return readMaps(query, stream, await own.execute());
     },
     latestStartMs: (stream) => edgeStart(stream, 'desc'),
     oldestStartMs: (stream) => edgeStart(stream, 'asc'),
@@ -169,6 +181,16 @@ export function createMapStore(store: Store): MapStore {
         await pruneMaps(query, mapsBeforeMs);
       }),
   };
+}
+
+/** As many of the first rows as `list` reads at once. */
+function withinBytes(rows: readonly { readonly start_ms: number; readonly bytes: number }[]): number[] {
+  let bytes = 0;
+  const end = rows.findIndex((row, at) => {
+    bytes += row.bytes;
+    return at > 0 && bytes > LIST_BYTES;
+  });
+  return rows.slice(0, end < 0 ? rows.length : end).map((row) => row.start_ms);
 }
 
 async function addMaps(
@@ -209,12 +231,7 @@ async function addMaps(
   const explained = maps.flatMap((map) =>
     map.explanation === undefined || map.explanation.nodes.length === 0
       ? []
-      : {
-          ...stream,
-          start_ms: map.startMs,
-          payload: serialize(map.explanation),
-          written_at_ms: nowMs,
-        },
+      : { ...stream, start_ms: map.startMs, payload: serialize(map.explanation), written_at_ms: nowMs },
   );
   if (explained.length > 0) await query.insertInto('energy_explanation').values(explained).execute();
 }

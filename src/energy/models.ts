@@ -35,7 +35,7 @@ export function listModels(deps: ModelDeps): readonly Model[] {
       inputs: [MAPS],
       outputs: [POSTERIOR],
       async infer([maps], signal) {
-        const { posterior } = await run(judgeMapsSteps(mapsOf(maps), 'NEUMANN', tools), signal);
+        const { posterior } = await run(judgeMapsSteps(mapsOf(maps), tools), signal);
         return [{ ...POSTERIOR, data: Float64Array.from(posterior) }];
       },
     },

@@ -9,8 +9,9 @@ import type { StreamConfig } from '../gen/homeostat/energy/v1/energy_service_pb.
 import type { Tx } from '../store/store.ts';
 import { scoreToProto } from './forecast/forecast-message.ts';
 import type { ScoredWindow } from './forecast/score.ts';
-import { type JudgedWindow, mapToProto, type StreamName, streamKey } from './map/map-message.ts';
+import { type JudgedWindow, mapToProto } from './map/map-message.ts';
 import { posteriorToProto, regimeToProto } from './regime/regime-message.ts';
+import { type StreamName, streamKey } from './stream/stream-name.ts';
 
 /** Larger grids are left out of events. */
 const EVENT_GRID_BYTES_MAX = 64 * 1024;
@@ -24,6 +25,8 @@ export async function recordMapUpdated(
 ): Promise<void> {
   const map = mapToProto(stream, mapped, 'VALUES');
   if (mapped.cells.byteLength > EVENT_GRID_BYTES_MAX) delete map.grid;
+  // A fleet's names alone may be more than one message of the broker holds.
+  map.nodes = [];
   const key = `${streamKey(stream)}.${mapped.startMs}`;
   await bus.record(tx, topics.energyMapUpdated, key, { map, endOfInput: mapped.endOfInput });
 }

@@ -8,19 +8,28 @@ import type { Clock } from '../clock.ts';
 import { fieldError } from '../errors.ts';
 import { type EnergyMap, EnergyService, MapMode } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { StreamRef } from '../gen/homeostat/type/v1/stream_ref_pb.ts';
+import { runInSlices } from '../numeric/slices.ts';
 import { type Handlers, type ServiceBinding, serviceBinding } from '../rpc/handler.ts';
 import type { Store } from '../store/store.ts';
-import { energyError } from './errors.ts';
+import { energyError, refuseLargeReply } from './errors.ts';
 import { createForecastHandlers, type ForecastDeps } from './forecast/forecast-service.ts';
-import { explainNode, explainNodes } from './map/explanation.ts';
+import { explainNode, explainNodesSteps } from './map/explanation.ts';
 import { createLevels, type Levels } from './map/levels.ts';
-import { coarsened, explainedToProto, gridCells, gridToProto, type StreamName } from './map/map-message.ts';
+import {
+  coarsened,
+  explainedToProto,
+  explanationBytes,
+  gridCells,
+  gridToProto,
+  mapBytes,
+} from './map/map-message.ts';
 import { createComputeHandlers } from './map/service.ts';
 import { configViolations, type StreamDefaults, withDefaults } from './map/settings.ts';
 import type { MapStore } from './map-store.ts';
 import { recordStreamConfigured } from './publish.ts';
 import { createRegimeHandlers } from './regime/regime-service.ts';
 import type { StreamRecord, StreamStore } from './store.ts';
+import type { StreamName } from './stream/stream-name.ts';
 import { type MapFeed, watchMaps } from './watch.ts';
 
 export interface ServiceDeps extends Pick<ForecastDeps, 'withStream'> {
@@ -39,10 +48,10 @@ export interface ServiceDeps extends Pick<ForecastDeps, 'withStream'> {
 
 const PAGE_SIZE = 50;
 const EXPLAINED_METRICS = 10;
-/** Maps read at once for a watcher that is behind. */
-const CATCH_UP_PAGE = 32;
-/** Grids of one ListMaps reply; a page of larger maps is shorter. */
-const LIST_BYTES_MAX = 16 * 1024 * 1024;
+/** Maps read from SQL at once. */
+const READ_AT_ONCE = 64;
+/** Room for what is no map in a reply, bytes. */
+const REPLY_BYTES_BASE = 256;
 /** Where a stream without maps stands: before every window. */
 const BEFORE_ALL_MS = Number.MIN_SAFE_INTEGER;
 
@@ -65,14 +74,20 @@ export function createEnergyService(deps: ServiceDeps): ServiceBinding {
     throw energyError('MAP_NOT_FOUND', { ...name });
   };
 
+  /** The map, alone in its reply, or WORK_TOO_LARGE. */
+  const sendable = (map: EnergyMap): EnergyMap => {
+    refuseLargeReply(REPLY_BYTES_BASE + mapBytes(map), deps.sendBytesMax);
+    return map;
+  };
+
   const handlers: Handlers<typeof EnergyService> = {
     ...createComputeHandlers(deps),
     ...createForecastHandlers({ ...deps, requireStream: streamOf }),
     ...createRegimeHandlers({ ...deps, requireStream: streamOf }),
 
     async getMap(request) {
-      const map = await mapOf(streamName(request.stream), request.at);
-      return { map: readable(map, request.level, levels) };
+      const held = await mapOf(streamName(request.stream), request.at);
+      return { map: sendable(readable(held, request.level, levels)) };
     },
 
     listMaps: (request) => listMaps(deps, levels, streamOf, request),
@@ -95,22 +110,32 @@ export function createEnergyService(deps: ServiceDeps): ServiceBinding {
         },
       );
       for await (const { map, seenMs: token } of watched)
-        yield { resumeToken: String(token), ...(map && { map: readable(map, request.level, levels) }) };
+        yield {
+          resumeToken: String(token),
+          ...(map && { map: sendable(readable(map, request.level, levels)) }),
+        };
     },
 
-    async explainMap(request) {
+    async explainMap(request, call) {
       const stream = streamName(request.stream);
       const map = await mapOf(stream, request.at);
       if (map.mode === MapMode.PHYSICAL) throw energyError('NOT_STATISTICAL', {});
       const explanation = await maps.explanation(stream, timestampMs(map.start!));
+      const reply = { start: map.start, end: map.end };
+      if (explanation === undefined) return { ...reply, nodes: [] };
       const top = request.top ?? EXPLAINED_METRICS;
-      if (request.node !== '') {
-        const node = explanation && explainNode(explanation, request.node, top);
-        if (node === undefined) throw energyError('NODE_NOT_FOUND', { node: request.node });
-        return { start: map.start, end: map.end, nodes: [explainedToProto(node)] };
+      if (request.node === '') {
+        refuseLargeReply(REPLY_BYTES_BASE + explanationBytes(explanation, top), deps.sendBytesMax);
+        const explained = await runInSlices(explainNodesSteps(explanation, top), {
+          clock: deps.clock,
+          sliceMs: deps.sliceMs,
+          signal: call.signal,
+        });
+        return { ...reply, nodes: explained.map(explainedToProto) };
       }
-      const nodes = explanation ? explainNodes(explanation, top) : [];
-      return { start: map.start, end: map.end, nodes: nodes.map(explainedToProto) };
+      const node = explainNode(explanation, request.node, top);
+      if (node === undefined) throw energyError('NODE_NOT_FOUND', { node: request.node });
+      return { ...reply, nodes: [explainedToProto(node)] };
     },
 
     async getStream(request) {
@@ -143,23 +168,37 @@ async function listMaps(
   const { start, end } = request.range ?? {};
   const place = parsePlace(request.page?.pageToken ?? '', 'page.page_token');
   const limit = request.page?.pageSize ?? PAGE_SIZE;
-  const held = await deps.maps.list(stream, {
+  const ends = [end && timestampMs(end), place].filter((ms) => ms !== undefined);
+  const span = {
     fromMs: start && timestampMs(start),
-    beforeMs:
-      end && place !== undefined ? Math.min(timestampMs(end), place) : (place ?? (end && timestampMs(end))),
-    order: 'NEWEST',
-    limit: limit + 1,
-  });
+    beforeMs: ends.length > 0 ? Math.min(...ends) : undefined,
+  };
   const page: EnergyMap[] = [];
-  let bytes = 0;
-  for (const map of held.slice(0, limit)) {
+  let bytes = REPLY_BYTES_BASE;
+  for await (const map of newestFirst(deps.maps, stream, span)) {
     const shown = readable(map, request.level, levels);
-    bytes += 4 * shown.grid!.values.length;
-    if (page.length > 0 && bytes > LIST_BYTES_MAX) break;
+    bytes += mapBytes(shown);
+    if (page.length === 0) refuseLargeReply(bytes, deps.sendBytesMax);
+    if (page.length === limit || bytes > deps.sendBytesMax)
+      return { maps: page, nextPageToken: String(timestampMs(page.at(-1)!.start!)) };
     page.push(shown);
   }
-  const more = held.length > page.length;
-  return { maps: page, nextPageToken: more ? String(timestampMs(page.at(-1)!.start!)) : '' };
+  return { maps: page, nextPageToken: '' };
+}
+
+/** The maps of a span one after the other, a few of which are in memory at once. */
+async function* newestFirst(
+  maps: MapStore,
+  stream: StreamName,
+  span: { readonly fromMs: number | undefined; readonly beforeMs: number | undefined },
+): AsyncIterable<EnergyMap> {
+  let { beforeMs } = span;
+  for (;;) {
+    const read = await maps.list(stream, { ...span, beforeMs, order: 'NEWEST', limit: READ_AT_ONCE });
+    if (read.length === 0) return;
+    yield* read;
+    beforeMs = timestampMs(read.at(-1)!.start!);
+  }
 }
 
 async function configureStream(deps: ServiceDeps, request: Requests['configureStream']) {
@@ -195,7 +234,7 @@ async function resumePoint(
 }
 
 async function mapsAfter(maps: MapStore, stream: StreamName, startMs: number) {
-  const page = await maps.list(stream, { fromMs: startMs + 1, order: 'OLDEST', limit: CATCH_UP_PAGE });
+  const page = await maps.list(stream, { fromMs: startMs + 1, order: 'OLDEST', limit: READ_AT_ONCE });
   return page.map((map) => ({ startMs: timestampMs(map.start!), map }));
 }
 

@@ -19,11 +19,11 @@ import {
   type RecoveredForecast,
   readForecast,
   writeForecast,
-} from './forecast/forecast-store.ts';
+} from './feedback/forecast-store.ts';
 import type { MapperSnapshot } from './map/energy-map.ts';
-import type { StreamName } from './map/map-message.ts';
 import { readRegime, writeRegime } from './regime/regime-store.ts';
 import type { RegimeTrackerState } from './regime/regime-tracker.ts';
+import type { StreamName } from './stream/stream-name.ts';
 
 export interface StreamRow {
   domain: string;

@@ -6,7 +6,8 @@
  */
 import type { Clock } from '../clock.ts';
 import type { EnergyMap } from '../gen/homeostat/energy/v1/energy_service_pb.ts';
-import { type JudgedWindow, mapToProto, type StreamName, streamKey } from './map/map-message.ts';
+import { type JudgedWindow, mapToProto } from './map/map-message.ts';
+import { type StreamName, streamKey } from './stream/stream-name.ts';
 
 /** A map of level 0 and the start of its window. */
 export interface FeedItem {

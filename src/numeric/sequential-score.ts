@@ -22,7 +22,15 @@ export class SequentialScores {
   #count: number;
   #next: number;
 
-  constructor(from?: ScoreState) {
+  /** Goes on from a state, which it takes over, or from where another one is, or starts anew. */
+  constructor(from?: ScoreState | SequentialScores) {
+    if (from instanceof SequentialScores) {
+      this.#values = from.#values.slice();
+      this.#sorted = from.#sorted.slice();
+      this.#count = from.#count;
+      this.#next = from.#next;
+      return;
+    }
     this.#values = from?.values ?? new Float64Array(16);
     this.#count = from ? from.values.length : 0;
     this.#sorted = from ? from.values.slice().sort() : new Float64Array(16);

@@ -36,6 +36,12 @@ async function makeProofs() {
           }),
         ),
       );
+    const masked = await world.as('ada').claim(
+      world.claim({
+        map: { grid: { rows: 2, cols: 2, values: [1, 2, 3, 99] }, observed: Uint8Array.of(0b0111) },
+        context: world.context({ stream: STREAM }),
+      }),
+    );
     await world.ledger.round();
     const inclusions: string[] = [];
     for (const { ledgerIndex } of proofs)
@@ -48,6 +54,7 @@ async function makeProofs() {
     const keys = await world.ledger.rpc.getLogKeys({} as never, world.ledger.call);
     return {
       proofs,
+      masked: masked.receipt,
       replies: proofs.map((proof) => json(GetProofResponseSchema, { proof })),
       inclusions,
       keys: json(GetLogKeysResponseSchema, keys),
@@ -118,6 +125,27 @@ describe('homeostat verify of a proof', () => {
         ...['leaf ok', 'payload ok', 'inclusion ok', 'signature ok', 'witnesses absent'],
       ]);
     }
+  });
+
+  test('energy.proof says how many cells were judged, and that other cells than the file says were not', async () => {
+    const grid = { rows: 2, cols: 2, values: [1, 2, 3, 99] };
+    const verifyWith = async (receipt: Uint8Array, map: object) =>
+      (await verify(receipt, '--map', await file(JSON.stringify(map)))).out;
+    const bits = (mask: number) => Buffer.from([mask]).toString('base64');
+    const own = await verifyWith(made.masked, { grid, observed: bits(0b0111) });
+    expect(own).toContain(', over the 3 cells that were observed\n');
+    expect(own).toMatch(/\nok {6}map {6}it is the one observed, and 3 of 4 cells were judged\n/);
+    for (const unsaid of [grid, { grid }])
+      expect(await verifyWith(made.masked, unsaid)).toContain(
+        '3 of 4 cells were judged, and its file does not say which\n',
+      );
+    for (const other of [0b1011, 0b1111])
+      expect(await verifyWith(made.masked, { grid, observed: bits(other) })).toMatch(
+        /\nfailed {2}map {6}other cells of it were observed\n(.*\n)*.*NOT proven/,
+      );
+    const whole = await verifyWith(made.proofs[0]!.receipt, { ...grid, values: [1, 2, 3, 4] });
+    expect(whole).toContain(', over all 4 cells\n');
+    expect(whole).toContain('it is the one observed, and every cell was judged\n');
   });
 
   test('another map, and the place of another proof, refute it', async () => {

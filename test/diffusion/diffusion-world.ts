@@ -2,7 +2,7 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
 import type { ConsumeOptions } from '../../src/bus/bus.ts';
 import { createDiffusion, type Diffusion, type Forecasts } from '../../src/diffusion/context.ts';
-import { AppError } from '../../src/errors.ts';
+import { AppError, fieldError } from '../../src/errors.ts';
 import {
   type PriorFitted,
   PriorFittedSchema,
@@ -18,7 +18,7 @@ import type { Store } from '../../src/store/store.ts';
 import { callOf } from '../support/calls.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 
-type DiffusionHandlers = Handlers<typeof DiffusionService>;
+export type DiffusionHandlers = Handlers<typeof DiffusionService>;
 type UnaryName = Exclude<keyof DiffusionHandlers, 'sampleStream' | 'optimize'>;
 type Request<Name extends keyof DiffusionHandlers> = MessageInitShape<
   (typeof DiffusionService)['method'][Name]['input'] & DescMessage
@@ -34,6 +34,8 @@ export interface DiffusionWorld {
     request: Request<Name>,
     call?: Partial<Call>,
   ): Promise<Response<Name>>;
+  /** Calls any RPC in the same way, by a name and a request known when it runs; gives all messages of the answer. */
+  ask(name: keyof DiffusionHandlers, request: object, signal?: AbortSignal): Promise<readonly unknown[]>;
   stream<Name extends 'sampleStream' | 'optimize'>(
     name: Name,
     request: Request<Name>,
@@ -85,14 +87,21 @@ export function createDiffusionWorld(
     const { input } = DiffusionService.method[name];
     const message = create(input as DescMessage, request as never);
     const violations = compileRules(input)?.(message) ?? [];
-    if (violations.length > 0) throw new Error(violations.map(({ field }) => field).join());
+    if (violations.length > 0) throw fieldError('homeostat.diffusion', violations);
     return message as never;
   };
-  return {
+  const world: DiffusionWorld = {
     announced,
     diffusion,
     clock,
     metrics,
+    async ask(name, request, signal) {
+      if (name !== 'sampleStream' && name !== 'optimize')
+        return [await world.call(name, request as never, signal && { signal })];
+      const messages: unknown[] = [];
+      for await (const message of world.stream(name, request as never, signal)) messages.push(message);
+      return messages;
+    },
     takeMaps: (maps) =>
       handle!(
         maps.map((map, at) => ({
@@ -114,15 +123,21 @@ export function createDiffusionWorld(
         yield create(DiffusionService.method[name].output as DescMessage, answer as never) as never;
     },
   };
+  return world;
 }
 
-/** The reason something was refused for; rejects when it was not. */
-export async function reasonOf(answer: Promise<unknown>): Promise<string> {
+/** What something was refused with; rejects when it was not. */
+export async function refusalOf(answer: Promise<unknown>): Promise<AppError> {
   try {
     await answer;
   } catch (error) {
-    if (error instanceof AppError) return error.reason;
+    if (error instanceof AppError) return error;
     throw error;
   }
   throw new Error('was not refused');
+}
+
+/** The reason something was refused for. */
+export async function reasonOf(answer: Promise<unknown>): Promise<string> {
+  return (await refusalOf(answer)).reason;
 }

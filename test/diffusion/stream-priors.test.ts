@@ -5,14 +5,16 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { diffusionMigrations } from '../../src/diffusion/context.ts';
 import { createMapIndex, MAPS_MAX, type StoredMap } from '../../src/diffusion/prior/map-store.ts';
 import { createPriorStore } from '../../src/diffusion/store.ts';
+import { arrange } from '../../src/energy/map/layout.ts';
 import { MeanSource, PriorSchema } from '../../src/gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import type { EnergyMapUpdatedSchema } from '../../src/gen/homeostat/energy/v1/energy_events_pb.ts';
 import { Boundary } from '../../src/gen/homeostat/type/v1/grid_pb.ts';
+import { bitsFromMask } from '../../src/numeric/given-grid.ts';
 import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
 import { createRandom } from '../../src/random.ts';
 import type { Store } from '../../src/store/store.ts';
 import { describeOnStores, openTestStore, type TestDatabase, type TestStore } from '../support/stores.ts';
-import { createDiffusionWorld, type DiffusionWorld, reasonOf } from './diffusion-world.ts';
+import { createDiffusionWorld, type DiffusionWorld, reasonOf, refusalOf } from './diffusion-world.ts';
 
 const random = createRandom(2);
 const STREAM = { domain: 'plant', cluster: 'a' };
@@ -31,6 +33,7 @@ function mapEvent(n: number, change: Partial<NonNullable<MapEvent['map']>> = {},
       grid: { rows: 3, cols: 4, rawValues: new Uint8Array(cells.buffer) },
       observed: Uint8Array.of(0xff, 0x0f),
       layoutVersion: 1,
+      unit: 'J',
       ...change,
     },
   } as MapEvent;
@@ -52,7 +55,9 @@ describeOnStores('the index of maps', (engine) => {
     rows: 1,
     cols: 2,
     layoutVersion: 1,
+    unit: 'J',
     cells: Float32Array.of(n, -n),
+    observed: undefined,
     ...change,
   });
   const ALL = { fromMs: undefined, beforeMs: undefined };
@@ -67,6 +72,15 @@ describeOnStores('the index of maps', (engine) => {
     expect((await index.list(STREAM, span)).map(({ startMs }) => startMs / WINDOW_MS)).toEqual([1, 2]);
     expect(await index.list(STREAM, { fromMs: undefined, beforeMs: 1 })).toHaveLength(1);
     expect(await index.list({ domain: 'x', cluster: 'y' }, ALL)).toEqual([]);
+  });
+
+  test('gives maps with the cells they had observed, and only those in the unit of the newest', async () => {
+    const index = createMapIndex(store);
+    const half = mapOf(3, { observed: Uint8Array.of(2) });
+    await store.transact((tx) => index.add(tx, [mapOf(1), mapOf(2, { unit: '1' }), half, mapOf(4)], 1));
+    expect(await index.list(STREAM, ALL)).toEqual([mapOf(1), half, mapOf(4)]);
+    const before = { fromMs: undefined, beforeMs: 3 * WINDOW_MS };
+    expect(await index.list(STREAM, before)).toEqual([mapOf(2, { unit: '1' })]);
   });
 
   test('forgets what was written long ago, and all but the newest 4,096 of a stream', async () => {
@@ -105,6 +119,32 @@ describeOnStores('the index of maps', (engine) => {
     await add('2a', { ...STREAM, cluster: 'b' });
     const ids = (await priors.list(undefined, 99)).map(({ priorId }) => priorId);
     expect(ids).toEqual(['2a', '1g', '1f', '1e', '1d', '1c', '0g', '0f', '0e', '0d', '0c', '0b', '0a']);
+  });
+});
+
+describeOnStores('an index from before maps had a unit', (engine) => {
+  test('is read until a map with one is newer', async () => {
+    const database = await engine.createDatabase();
+    try {
+      const before = diffusionMigrations.filter(({ id }) => id < 'diffusion_004');
+      const old = await database.open(before);
+      const row = { ...STREAM, start_ms: 0, end_ms: WINDOW_MS, rows: 1, cols: 1, layout_version: 1 };
+      const cells = new Uint8Array(Float32Array.of(7).buffer);
+      await old.transact(async (tx) => {
+        await tx
+          .query<{ diffusion_map: typeof row & { cells: Uint8Array; written_at_ms: number } }>()
+          .insertInto('diffusion_map')
+          .values({ ...row, cells, written_at_ms: 1 })
+          .execute();
+      });
+      await old.close();
+      const index = createMapIndex(await database.open(diffusionMigrations));
+      const span = { fromMs: undefined, beforeMs: undefined };
+      const [map] = await index.list(STREAM, span);
+      expect(map).toMatchObject({ startMs: 0, unit: '', observed: undefined, cells: Float32Array.of(7) });
+    } finally {
+      await database.dispose();
+    }
   });
 });
 
@@ -153,23 +193,60 @@ describe('a stream', () => {
     expect(await reasonOf(without)).toBe('NO_FORECAST');
   });
 
-  test('counts only maps that came whole, every cell observed', async () => {
+  test.each([5, 10, 50, 192])('of %d nodes, whose map has spare cells, has a prior', async (count) => {
+    const nodes = Array.from({ length: count }, (_, n) => ({ name: `n${n}`, declared: undefined }));
+    const { rows, cols, cells: names } = arrange(undefined, nodes);
+    const spare = names.filter((name) => name === '').length;
+    expect(spare).toBeGreaterThan(0);
+    const observed = bitsFromMask(Uint8Array.from(names, (name) => (name === '' ? 0 : 1)));
+    const other = { ...STREAM, cluster: `of-${count}` };
+    const mapOf = (n: number) => {
+      const cells = Float32Array.from(names, (name) => (name === '' ? 0 : 5 + random.normal()));
+      const rawValues = new Uint8Array(cells.buffer);
+      return mapEvent(n, { grid: { rows, cols, rawValues }, observed } as never, other);
+    };
+    await world.takeMaps(Array.from({ length: 24 }, (_, n) => mapOf(n)));
+    const { card } = (await priorOf(`of-${count}`, { stream: other })).prior!;
+    expect(card).toMatchObject({ mapCount: 24, filledCells: 24 * spare });
+    expect(card!.meanTotal / (rows * cols)).toBeGreaterThan(4);
+    expect(card!.meanTotal / (rows * cols)).toBeLessThan(6);
+    expect(card!.siteVariance).toBeGreaterThan(0.4);
+    expect(card!.siteVariance).toBeLessThan(2);
+  });
+
+  test('has a prior of its newest unit alone: joules are not mixed with surprise', async () => {
+    const other = { ...STREAM, cluster: 'two-units' };
+    await world.takeMaps(Array.from({ length: 10 }, (_, n) => mapEvent(n, { unit: '1' }, other)));
+    await world.takeMaps(Array.from({ length: 9 }, (_, n) => mapEvent(10 + n, {}, other)));
+    expect((await priorOf('joules', { stream: other })).prior!.card!.mapCount).toBe(9);
+    const range = { end: timestampFromMs(10 * WINDOW_MS) };
+    expect((await priorOf('surprise', { stream: other, range })).prior!.card!.mapCount).toBe(10);
+  });
+
+  test('counts only maps that came with their grid, at least half of it observed', async () => {
     const other = { ...STREAM, cluster: 'c' };
     await world.takeMaps([
-      ...Array.from({ length: 7 }, (_, n) => mapEvent(n, {}, other)),
+      ...Array.from({ length: 6 }, (_, n) => mapEvent(n, {}, other)),
+      mapEvent(6, { observed: Uint8Array.of(0x3f, 0xf0) }, other),
       mapEvent(7, { grid: undefined } as never, other),
-      mapEvent(8, { observed: Uint8Array.of(0xff, 0x07) }, other),
+      mapEvent(8, { observed: Uint8Array.of(0x1f, 0xf0) }, other),
     ]);
-    expect(await reasonOf(priorOf('few', { stream: other }))).toBe('TOO_FEW_MAPS');
+    const refusal = await refusalOf(priorOf('few', { stream: other }));
+    expect([refusal.kind, refusal.reason]).toEqual(['FAILED_PRECONDITION', 'TOO_FEW_MAPS']);
+    expect(refusal.metadata).toMatchObject({ least: '8', given: '7' });
+    expect(refusal.message).toContain('over 16,384 cells');
     const cells = Array.from({ length: 12 }, () => 1);
     await world.takeMaps([
       mapEvent(9, { grid: { rows: 3, cols: 4, values: cells }, observed: new Uint8Array() } as never, other),
     ]);
-    expect((await priorOf('enough', { stream: other })).prior!.card!.mapCount).toBe(8);
+    const { card } = (await priorOf('enough', { stream: other })).prior!;
+    expect(card).toMatchObject({ mapCount: 8, filledCells: 6 });
     const exposition = await world.metrics.exposition();
     expect(exposition).toContain('homeostat_diffusion_maps_total{outcome="without_grid"} 1');
     expect(exposition).toContain('homeostat_diffusion_maps_total{outcome="incomplete"} 1');
     await expect(world.takeMaps([{}])).rejects.toThrow(TypeError);
+    const cut = mapEvent(10, { observed: Uint8Array.of(0xff) }, other);
+    await expect(world.takeMaps([cut])).rejects.toThrow(TypeError);
   });
 
   test('what contradicts itself is refused', async () => {

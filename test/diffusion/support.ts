@@ -11,7 +11,6 @@ import {
   scheduleLevels,
   visitedLevels,
 } from '../../src/diffusion/sampling/schedule.ts';
-import type { StepFactors } from '../../src/diffusion/sampling/steps.ts';
 
 /** Levels of a schedule of 1,000 steps, of which `steps` are visited. */
 export function levelsOf(schedule: Schedule, steps: number, spacing: Spacing = 'TRAILING'): Float64Array {
@@ -69,8 +68,42 @@ export function stretch(recipe: Recipe, power: number, isExactTerminal = false):
   return (end[0]! / noise.re[0]!) ** 2 / power;
 }
 
-/** Variance of a mode after a step, from that before it: the prediction of x0 is a known share of x. */
-export function stepVariance(variance: number, level: number, power: number, factors: StepFactors): number {
-  const gain = (Math.sqrt(level) * power) / (level * power + 1 - level);
-  return (factors.keep + factors.predicted * gain) ** 2 * variance + factors.noise ** 2;
+/**
+ * Variance of one cell that a sampler without memory leaves, from unit noise: the recursion its own steps perform, each
+ * of them linear. What a step makes of 1 without noise, and of nothing with one of its noises at a time, tells all.
+ */
+export function ownVariance(denoiser: Denoiser, recipe: Recipe): number {
+  let asked = 0;
+  let loud = -1;
+  const grid: SpectralGrid = {
+    ...createSpectralGrid(1, 1),
+    noise: (_seed, _sample, _step, out) => {
+      out.re.fill(0);
+      out.im.fill(0);
+      if (asked++ === loud) out.re[0] = 1;
+    },
+  };
+  const sampler = createSampler(grid, denoiser, recipe);
+  const stepOf = (step: number, from: number, noise: number) => {
+    [asked, loud] = [0, noise];
+    const x = grid.newModes();
+    x.re[0] = from;
+    sampler.advance({ sample: 0, step, x, before: undefined }, 1);
+    return x.re[0]!;
+  };
+  let variance = 1;
+  for (let step = 0; step < sampler.steps; step++) {
+    variance = stepOf(step, 1, -1) ** 2 * variance;
+    const noises = asked;
+    for (let noise = 0; noise < noises; noise++) variance += stepOf(step, 0, noise) ** 2;
+  }
+  return variance;
+}
+
+/** Mean square of the cells of some draws, which are many independent ones where the prior is white. */
+export function drawnVariance(grid: SpectralGrid, denoiser: Denoiser, recipe: Recipe, draws: number): number {
+  let squares = 0;
+  for (let sample = 0; sample < draws; sample++)
+    for (const cell of draw(grid, denoiser, recipe, sample)) squares += cell * cell;
+  return squares / (draws * grid.cells);
 }

@@ -1,14 +1,22 @@
 /** From closed windows to committed maps: parts, duplicates, crashes and failed commits at any point, retention. */
+import { create } from '@bufbuild/protobuf';
+import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { systemClock } from '../../src/clock.ts';
 import { energyMigrations } from '../../src/energy/context.ts';
 import { createMapIngest, type MapIngest } from '../../src/energy/ingest.ts';
 import { createAssembly } from '../../src/energy/map/assembly.ts';
+import { StreamMapper } from '../../src/energy/map/energy-map.ts';
+import { mapSettings } from '../../src/energy/map/settings.ts';
+import { readWindow } from '../../src/energy/map/window.ts';
 import { createMapStore } from '../../src/energy/map-store.ts';
+import { NOTHING_JUDGED } from '../../src/energy/regime/regime.ts';
 import { createStreamStore } from '../../src/energy/store.ts';
 import { createMapFeed } from '../../src/energy/watch.ts';
+import { StreamConfigSchema } from '../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { WindowClosed } from '../../src/gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
+import { runThrough } from '../../src/numeric/slices.ts';
 import { createRandom } from '../../src/random.ts';
 import type { Store } from '../../src/store/store.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
@@ -163,6 +171,36 @@ describe('crashes', () => {
       }),
       { numRuns: 8 },
     );
+  });
+});
+
+describe('held maps', () => {
+  test('are read a few at a time where they are large, and none is left out', async () => {
+    const opened = await openTestStore(energyMigrations);
+    const { store } = opened;
+    const mapper = new StreamMapper(mapSettings(create(StreamConfigSchema), CONFIG));
+    const one = runThrough(mapper.fold(readWindow([closedWindow({ at: 0, nodes: { a: { x: 1 } } })])));
+    const side = { rows: 1024, cols: 512 };
+    const large = Array.from({ length: 5 }, (_, at) => ({
+      ...one,
+      startMs: startOf(at),
+      endMs: startOf(at + 1),
+      layout: { ...one.layout, ...side, cells: new Array<string>(side.rows * side.cols).fill('') },
+      cells: new Float32Array(side.rows * side.cols),
+      observed: new Uint8Array(side.rows * side.cols),
+      regime: NOTHING_JUDGED,
+    }));
+    const maps = createMapStore(store);
+    await store.transact((tx) => maps.add(tx, STREAM, large, 0));
+    const starts = async (beforeMs: number | undefined) => {
+      const read = await maps.list(STREAM, { beforeMs, order: 'NEWEST', limit: 64 });
+      return read.map(({ start }) => timestampMs(start!));
+    };
+    // 2 MiB of cells and 64 KiB of bits each, 8 MiB at once.
+    expect(await starts(undefined)).toEqual([4, 3, 2].map(startOf));
+    expect(await starts(startOf(2))).toEqual([1, 0].map(startOf));
+    expect(await starts(startOf(0))).toEqual([]);
+    await opened.dispose();
   });
 });
 

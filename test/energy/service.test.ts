@@ -3,12 +3,18 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { topics } from '../../src/bus/topics.ts';
+import { createMapStore } from '../../src/energy/map-store.ts';
 import { AppError } from '../../src/errors.ts';
 import type {
   EnergyMapUpdated,
   StreamConfigured,
 } from '../../src/gen/homeostat/energy/v1/energy_events_pb.ts';
-import { MapMode, Regime } from '../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
+import {
+  LayoutRule,
+  MapMode,
+  Regime,
+  Seasonality,
+} from '../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import { Boundary } from '../../src/gen/homeostat/type/v1/grid_pb.ts';
 import { createRandom } from '../../src/random.ts';
 import { until } from '../support/broker.ts';
@@ -144,16 +150,19 @@ describe('maps of a stream', () => {
     expect(await reasonOf(world.call('explainMap', { stream: STREAM, at, node: 'z' }))).toBe(
       'NODE_NOT_FOUND',
     );
+    const after = { stream: STREAM, at: timestampFromMs(startOf(WINDOWS)) };
+    expect(await reasonOf(world.call('explainMap', after))).toBe('MAP_NOT_FOUND');
+    expect(await reasonOf(world.call('explainMap', { stream: OTHER }))).toBe('STREAM_NOT_FOUND');
     const early = { stream: STREAM, at: timestampFromMs(startOf(3)) };
     expect((await world.call('explainMap', early)).nodes).toEqual([]);
   });
 
-  test('every map was announced once, with its grid, and the end of input with the last', async () => {
+  test('every map was announced once, with its grid and without its nodes, and the end of input with the last', async () => {
     await until(() => events.length >= WINDOWS);
     expect(events).toHaveLength(WINDOWS);
     expect(events.map(({ endOfInput }) => endOfInput)).toEqual([...Array(WINDOWS - 1).fill(false), true]);
     const { map } = await world.call('getMap', { stream: STREAM });
-    expect(events.at(-1)!.map).toEqual(map);
+    expect(events.at(-1)!.map).toEqual({ ...map!, nodes: [] });
   });
 
   test('windows that come again change nothing', async () => {
@@ -163,6 +172,94 @@ describe('maps of a stream', () => {
     await world.publish([fleetWindow(WINDOWS)], WINDOWS + 1);
     const { map } = await world.call('getMap', { stream: STREAM, at: timestampFromMs(startOf(50)) });
     expect(map!.start).toEqual(timestampFromMs(startOf(50)));
+  });
+});
+
+describe('the send limit', () => {
+  test('cuts a page of maps, and refuses a map that alone is over it', async () => {
+    const world = await startEnergyWorld({ sendBytesMax: 12_000 });
+    try {
+      // 1,000 cells of 4 bytes and 2 bytes for each empty name: two such maps are one too many.
+      const cells: Record<string, [number, number]> = { a: [0, 0], b: [9, 99] };
+      const window = (at: number, far = cells) =>
+        closedWindow({ at, nodes: { a: { cpu: 1 }, b: { cpu: 2 } }, cells: far });
+      await world.publish(
+        Array.from({ length: 5 }, (_, at) => window(at)),
+        5,
+      );
+      const list = (pageToken: string, pageSize: number) =>
+        world.call('listMaps', { stream: STREAM, page: { pageToken, pageSize } });
+      const starts: number[] = [];
+      const sizes: number[] = [];
+      for (let token = '', more = true; more; more = token !== '') {
+        const page = await list(token, 5);
+        sizes.push(page.maps.length);
+        starts.push(...page.maps.map(({ start }) => Number(start!.seconds) * 1000));
+        token = page.nextPageToken;
+      }
+      expect(sizes).toEqual(new Array(5).fill(1));
+      expect(starts).toEqual([4, 3, 2, 1, 0].map(startOf));
+      const coarse = await world.call('listMaps', { stream: STREAM, level: 2 });
+      expect([coarse.maps.length, coarse.nextPageToken]).toEqual([5, '']);
+      await world.publish([window(5, { a: [0, 0], b: [19, 99] })], 6);
+      const over = { reason: 'WORK_TOO_LARGE', metadata: { limit: '12000', unit: 'bytes' } };
+      await expect(list('', 5)).rejects.toMatchObject(over);
+      await expect(world.call('getMap', { stream: STREAM })).rejects.toMatchObject(over);
+      const watch = world.watch(
+        { stream: STREAM, resumeToken: String(startOf(3)) },
+        AbortSignal.timeout(60_000),
+      );
+      expect((await watch.next()).value.resumeToken).toBe(String(startOf(4)));
+      await expect(watch.next()).rejects.toMatchObject(over);
+      expect((await world.call('getMap', { stream: STREAM, level: 1 })).map!.grid!.cols).toBe(50);
+    } finally {
+      await world.stop();
+    }
+  });
+
+  test('refuses an explanation that is over it, not that of one node or of few metrics', async () => {
+    const world = await startEnergyWorld({ sendBytesMax: 7_000 });
+    try {
+      const random = createRandom(3);
+      const metrics = Array.from({ length: 20 }, (_, i) => `metric-${i}`);
+      const node = () => Object.fromEntries(metrics.map((name) => [name, random.normal()]));
+      const windows = Array.from({ length: 66 }, (_, at) =>
+        closedWindow({
+          at,
+          nodes: Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => [name, node()])),
+        }),
+      );
+      await world.publish(windows, 66);
+      const explain = (narrowed: { node?: string; top?: number }) =>
+        world.call('explainMap', { stream: STREAM, top: 64, ...narrowed });
+      await expect(explain({})).rejects.toMatchObject({
+        reason: 'WORK_TOO_LARGE',
+        metadata: { limit: '7000', unit: 'bytes' },
+      });
+      expect((await explain({ top: 5 })).nodes).toHaveLength(6);
+      const [one] = (await explain({ node: 'c' })).nodes;
+      expect(one!.metrics).toHaveLength(20);
+      await createMapStore(world.store).prune(0, Number.MAX_SAFE_INTEGER);
+      expect((await explain({ node: 'c' })).nodes).toEqual([]);
+      expect((await explain({})).nodes).toEqual([]);
+    } finally {
+      await world.stop();
+    }
+  });
+
+  test('lets through as many maps as are asked for, however many are read at once', async () => {
+    const world = await startEnergyWorld();
+    try {
+      const windows = Array.from({ length: 130 }, (_, at) => closedWindow({ at, nodes: { a: { cpu: at } } }));
+      await world.publish(windows, 130);
+      const whole = await world.call('listMaps', { stream: STREAM, page: { pageSize: 130 } });
+      expect(whole.maps.map(({ start }) => start)).toEqual(windows.map(({ start }) => start).reverse());
+      expect(whole.nextPageToken).toBe('');
+      const most = await world.call('listMaps', { stream: STREAM, page: { pageSize: 129 } });
+      expect([most.maps.length, most.nextPageToken]).toEqual([129, String(startOf(1))]);
+    } finally {
+      await world.stop();
+    }
   });
 });
 
@@ -219,6 +316,8 @@ describe('configuration', () => {
       halfLife: { seconds: 345_600n },
       boundary: Boundary.NEUMANN,
       mode: MapMode.UNSPECIFIED,
+      layout: LayoutRule.DECLARED,
+      seasonality: Seasonality.HOUR_OF_DAY,
     });
     const read = await world.call('getStream', { stream: STREAM });
     expect(read).toMatchObject({ version: 1n, mapCount: 0n, effectiveMode: MapMode.UNSPECIFIED });
@@ -246,6 +345,24 @@ describe('configuration', () => {
       reason: 'FIELD_INVALID',
       violations: [{ field: 'config.metrics[2].name' }],
     });
+  });
+
+  test('of the layout takes force with the next window, under another version', async () => {
+    const stream = { domain: 'lab', cluster: 'laid' };
+    const window = (at: number) =>
+      closedWindow({ at, stream, nodes: { a: { cpu: 1 }, b: { cpu: 1 } }, cells: { a: [1, 1], b: [0, 0] } });
+    const latest = async (count: bigint) => {
+      await until(async () => (await world.call('getStream', { stream })).mapCount === count);
+      return (await world.call('getMap', { stream })).map;
+    };
+    const config = { layout: LayoutRule.AUTO, seasonality: Seasonality.NONE };
+    const written = await world.call('configureStream', { stream, config });
+    expect(written.config).toMatchObject(config);
+    await world.publish([window(0)], 0);
+    expect(await latest(1n)).toMatchObject({ nodes: ['a', 'b'], layoutVersion: 1 });
+    await world.call('configureStream', { stream, config: {}, version: 1n });
+    await world.publish([window(1)], 0);
+    expect(await latest(2n)).toMatchObject({ nodes: ['b', '', '', 'a'], layoutVersion: 2 });
   });
 
   test('takes force with the next window, and a physical map is not explained', async () => {

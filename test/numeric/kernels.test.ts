@@ -100,7 +100,7 @@ describe('entropy', () => {
     );
   });
 
-  test('of [1, 2, 3, 4] is the reference value of scipy.stats.entropy', () => {
+  test('energy.golden entropy of [1, 2, 3, 4] is the reference value of scipy.stats.entropy', () => {
     expect(entropy(Float64Array.of(1, 2, 3, 4)).entropy).toBeCloseTo(1.2798542258336674, 14);
   });
 
@@ -176,7 +176,7 @@ const SCHEMES: GradientScheme[] = ['SOBEL', 'CENTRAL2', 'CENTRAL4'];
 const BOUNDARIES: BoundaryRule[] = ['PERIODIC', 'NEUMANN', 'DIRICHLET'];
 
 describe('gradients', () => {
-  test.each(SCHEMES)('%s takes the slope of a linear ramp exactly', (scheme) => {
+  test.each(SCHEMES)('energy.totals %s takes the slope of a linear ramp exactly', (scheme) => {
     const [rows, cols, h] = [9, 11, 0.5];
     const values = Float64Array.from({ length: rows * cols }, (_, at) => {
       return 3 * h * Math.floor(at / cols) - 2 * h * (at % cols);
@@ -194,7 +194,7 @@ describe('gradients', () => {
     ['SOBEL', 2],
     ['CENTRAL2', 2],
     ['CENTRAL4', 4],
-  ] as [GradientScheme, number][])('%s is of order %d on a periodic wave', (scheme, order) => {
+  ] as [GradientScheme, number][])('energy.totals %s is of order %d on a periodic wave', (scheme, order) => {
     const error = (n: number) => {
       const h = 1 / n;
       const k = 2 * Math.PI;

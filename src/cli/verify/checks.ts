@@ -14,6 +14,7 @@ import { parseLeafData, type VerifierKey, verifyCheckpoint } from '../../ledger/
 import { leafHash, sameHash, sha256, verifyConsistency, verifyInclusion } from '../../numeric/merkle.ts';
 import type { Bundle } from './bundle.ts';
 import { absent, type Finding, failed, instantText, ok } from './finding.ts';
+import type { MapDigests } from './map.ts';
 import { verifyKept, verifyReceipt } from './receipt.ts';
 
 export interface Trust {
@@ -51,8 +52,8 @@ export function isProven(findings: readonly Finding[]): boolean {
 export interface Beside {
   /** What an entry is said to commit to. */
   readonly payload?: Uint8Array | undefined;
-  /** Digest of the map that a proof is said to be of. */
-  readonly mapDigest?: Uint8Array | undefined;
+  /** The map that a proof is said to be of. */
+  readonly map?: MapDigests | undefined;
   /** The ledger's proof of a proof's receipt. */
   readonly inclusion?: GetInclusionProofResponse | undefined;
 }
@@ -69,9 +70,9 @@ export function verifyBundle(bundle: Bundle, trust: Trust, beside: Beside = {}):
     case 'consistency':
       return verifyGrowth(bundle.reply, trust);
     case 'proof': {
-      const { inclusion, mapDigest } = beside;
+      const { inclusion, map } = beside;
       return [
-        ...verifyReceipt(bundle, trust.keys, mapDigest),
+        ...verifyReceipt(bundle, trust.keys, map),
         verifyKept(bundle, inclusion),
         ...(inclusion ? verifyEntry(inclusion, trust, bundle.receipt) : []),
       ];

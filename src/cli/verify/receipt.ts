@@ -16,6 +16,7 @@ import { messageSignatureHolds, parseLeafData, type VerifierKey } from '../../le
 import { sameHash } from '../../numeric/merkle.ts';
 import type { ProofBundle } from './bundle.ts';
 import { absent, type Finding, failed, instantText, ok } from './finding.ts';
+import type { MapDigests } from './map.ts';
 
 /** Kind of the ledger's entries of receipts. */
 const ENTRY_KIND = 'energy.proof';
@@ -23,11 +24,11 @@ const ENTRY_KIND = 'energy.proof';
 const SIGNER_SUFFIX = '/proofs';
 const PPB = 1e9;
 
-/** Verifies a receipt by itself, and against the digest of a map where one is given. */
+/** Verifies a receipt by itself, and against a map where one is given. */
 export function verifyReceipt(
   { receipt, proof }: ProofBundle,
   keys: readonly VerifierKey[],
-  mapDigest: Uint8Array | undefined,
+  map: MapDigests | undefined,
 ): readonly Finding[] {
   const parsed = parseReceipt(receipt);
   if (parsed === undefined) return [failed('receipt', 'it is not a receipt')];
@@ -39,7 +40,7 @@ export function verifyReceipt(
   return [
     ok('receipt', describe(body, signer)),
     ...(proof ? [compareReply(proof, body)] : []),
-    compareMap(body, mapDigest),
+    compareMap(body, map),
   ];
 }
 
@@ -49,7 +50,17 @@ function describe(body: ProofReceiptBody, signer: string): string {
   const stream = body.domain === '' ? '' : ` of ${body.domain}/${body.cluster}`;
   const quality = (body.qualityPpb / PPB).toFixed(4);
   const at = instantText(Number(body.issuedAtMs));
-  return `${signer} found a ${mode}${stream} ${verdict} with quality ${quality} at ${at}, proof ${idText(body.proofId)}`;
+  const proof = `proof ${idText(body.proofId)}`;
+  return `${signer} found a ${mode}${stream} ${verdict} with quality ${quality} at ${at}, ${proof}${describeMap(body)}`;
+}
+
+/** How much of the map was judged, and whose it is. Receipts of before this was told say neither. */
+function describeMap({ observedCount, observedDigest, submitterKey }: ProofReceiptBody): string {
+  const isMasked = observedDigest.length > 0;
+  const judged = isMasked ? `the ${observedCount} cells that were observed` : `all ${observedCount} cells`;
+  const over = isMasked || observedCount > 0 ? `, over ${judged}` : '';
+  const key = Buffer.from(submitterKey).toString('base64');
+  return key === '' ? over : `${over}, of a map signed by ${key}`;
 }
 
 /** Whether a reply says of the proof what its receipt says. */
@@ -73,11 +84,17 @@ function compareReply(proof: Proof, body: ProofReceiptBody): Finding {
     : failed('proof', 'the reply does not say what its receipt says');
 }
 
-function compareMap({ observationDigest }: ProofReceiptBody, digest: Uint8Array | undefined): Finding {
-  if (digest === undefined) return absent('map', 'it was not given');
-  return sameHash(digest, observationDigest)
-    ? ok('map', 'it is the one observed')
-    : failed('map', 'another one was observed');
+function compareMap(body: ProofReceiptBody, map: MapDigests | undefined): Finding {
+  if (map === undefined) return absent('map', 'it was not given');
+  if (!sameHash(map.grid, body.observationDigest)) return failed('map', 'another one was observed');
+  if (map.observed !== undefined && !sameHash(map.observed, body.observedDigest))
+    return failed('map', 'other cells of it were observed');
+  if (body.observedDigest.length === 0) return ok('map', 'it is the one observed, and every cell was judged');
+  const which = map.observed === undefined ? ', and its file does not say which' : '';
+  return ok(
+    'map',
+    `it is the one observed, and ${body.observedCount} of ${map.cells} cells were judged${which}`,
+  );
 }
 
 /** Whether an entry of the ledger is that of the receipt, in the log whose key signed it; its proof is verified elsewhere. */

@@ -3,6 +3,7 @@
  * is optimal (the Wiener filter); under a mixture so it is under each component, and the means are weighed by
  * responsibility. A deviation that is not given is the likeliest one.
  */
+import { goldenSection } from '../../numeric/golden-section.ts';
 import {
   chosenShare,
   logJoint,
@@ -37,7 +38,6 @@ const SEARCH_STEPS = 48;
 /** Steps of the noise: of a draw, and of the choice of its component. */
 const STEP = { draw: 0, component: 1 };
 const REFINEMENTS = 40;
-const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 /** Denoises cells. Two transforms a component, one a sample; about a hundred passes where sigma is not given. */
 export function denoise(
@@ -125,26 +125,5 @@ function likeliestSigma(grid: SpectralGrid, { weights, components }: ModeMixture
     const value = loss(at(step));
     if (value < least) [best, least] = [step, value];
   }
-  return Math.exp(leastBetween(loss, at(best - 1), at(best + 1)));
-}
-
-/** Golden-section search. */
-function leastBetween(loss: (x: number) => number, from: number, to: number): number {
-  let [low, high] = [from, to];
-  let inner = [high - GOLDEN * (high - low), low + GOLDEN * (high - low)] as [number, number];
-  let values = [loss(inner[0]), loss(inner[1])] as [number, number];
-  for (let i = 0; i < REFINEMENTS; i++) {
-    if (values[0] < values[1]) {
-      high = inner[1];
-      const next = high - GOLDEN * (high - low);
-      inner = [next, inner[0]];
-      values = [loss(next), values[0]];
-    } else {
-      low = inner[0];
-      const next = low + GOLDEN * (high - low);
-      inner = [inner[1], next];
-      values = [values[1], loss(next)];
-    }
-  }
-  return (low + high) / 2;
+  return Math.exp(goldenSection(loss, at(best - 1), at(best + 1), REFINEMENTS));
 }

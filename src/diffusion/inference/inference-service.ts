@@ -4,10 +4,10 @@ import {
   type DiffusionService,
   ImputeMethod,
 } from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
-import type { MapInput } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { type GivenGrid, readGrid } from '../../numeric/given-grid.ts';
 import type { Handlers } from '../../rpc/handler.ts';
 import { diffusionError } from '../errors.ts';
-import { type GivenGrid, gridToProto, readGrid, readMask } from '../grid-message.ts';
+import { gridToProto } from '../grid-message.ts';
 import {
   refuseLargeReply,
   refuseLargeWork,
@@ -21,6 +21,7 @@ import { namedPrior, type PriorStore } from '../store.ts';
 import type { Workers } from '../worker.ts';
 import { EVIDENCE_CELLS_MAX } from './evidence.ts';
 import type { Imputed } from './impute.ts';
+import { readMap } from './map-input.ts';
 
 export interface InferenceDeps {
   readonly priors: Pick<PriorStore, 'load'>;
@@ -41,16 +42,18 @@ export function createInferenceHandlers(
 ): Pick<Handlers<typeof DiffusionService>, InferenceMethods> {
   const { workers, sendBytesMax } = deps;
   return {
-    async denoise({ map, priorId, sigma, samples, seed }, { signal }) {
+    async denoise({ map: input, priorId, sigma, samples, seed }, { signal }) {
       const violations: FieldViolation[] = [];
-      const { grid, observed } = readMap(map, violations);
-      if (observed?.includes(0)) violations.push({ field: 'map.observed', description: 'must be all cells' });
+      const map = readMap(input, 'map', violations);
+      if (map?.observed.includes(0))
+        violations.push({ field: 'map.observed', description: 'must be all cells' });
       refuseViolations(violations);
-      const place = await placeOf(deps, priorId, grid!);
+      const { cells, factor } = map!;
+      const place = await placeOf(deps, priorId, map!);
       refuseLargeReply(place, 1 + samples, sendBytesMax);
-      const options = { sigma, samples, seed };
-      const found = await retriable(workers.denoise(place, grid!.cells, options, signal));
-      const toProto = writerOf(grid!, 'map');
+      const options = { sigma: sigma && sigma * factor, samples, seed };
+      const found = await retriable(workers.denoise(place, cells, options, signal));
+      const toProto = writerOf(map!, 'map');
       return {
         ...found,
         mean: toProto(found.mean),
@@ -61,22 +64,23 @@ export function createInferenceHandlers(
 
     async impute(request, { signal }) {
       const violations: FieldViolation[] = [];
-      const { grid, observed } = readMap(request.map, violations);
-      if (observed && !observed.includes(1))
+      const map = readMap(request.map, 'map', violations);
+      if (map && !map.observed.includes(1))
         violations.push({ field: 'map.observed', description: 'must hold at least one observed cell' });
       refuseViolations(violations);
-      const place = await placeOf(deps, request.priorId, grid!);
+      const { cells, observed, factor } = map!;
+      const place = await placeOf(deps, request.priorId, map!);
       const samples = request.samples ?? SAMPLES;
       const guidedSteps =
         request.method === ImputeMethod.GUIDED ? (request.numInferenceSteps ?? GUIDED_STEPS) : undefined;
-      refuseLargeImputation(place, observed!, samples * (guidedSteps ?? 1));
+      refuseLargeImputation(place, observed, samples * (guidedSteps ?? 1));
       refuseLargeReply(place, 2 + samples, sendBytesMax);
       const { noise, seed = 0n } = request;
-      const options = { observed: observed!, noise, samples, seed, guidedSteps };
-      const found = await retriable(workers.impute(place, grid!.cells, options, signal));
+      const options = { observed, noise: noise * factor, samples, seed, guidedSteps };
+      const found = await retriable(workers.impute(place, cells, options, signal));
       const { iterations, residual } = found;
       if (!found.converged) throw diffusionError('NOT_CONVERGED', { iterations, residual });
-      const toProto = writerOf(grid!, 'map');
+      const toProto = writerOf(map!, 'map');
       return {
         mean: toProto(found.mean),
         ...(samples > 1 && { sd: toProto(spreadOf(found)) }),
@@ -126,14 +130,8 @@ function refuseLargeImputation({ rows, cols, prior }: Place, observed: Uint8Arra
 }
 
 /** Writes grids of a given one's shape, as it came. */
-function writerOf(given: GivenGrid, origin: string) {
+function writerOf(given: Pick<GivenGrid, 'rows' | 'cols' | 'encoding'>, origin: string) {
   return (cells: Float64Array) => gridToProto(cells, given, given.encoding, origin);
-}
-
-function readMap(map: MapInput | undefined, violations: FieldViolation[]) {
-  const grid = readGrid(map?.grid, 'map.grid', violations);
-  const observed = grid && readMask(map!.observed, grid.cells.length, 'map.observed', violations);
-  return { grid, observed };
 }
 
 /** Throws PRIOR_NOT_FOUND, or SHAPE_MISMATCH for a prior of other maps. */

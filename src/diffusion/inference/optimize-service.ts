@@ -5,9 +5,10 @@ import {
   OptimizeMethod,
   type OptimizeRequest,
 } from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
+import { type GridEncoding, readGrid } from '../../numeric/given-grid.ts';
 import type { Handlers } from '../../rpc/handler.ts';
 import { diffusionError } from '../errors.ts';
-import { type GridEncoding, gridToProto, readGrid } from '../grid-message.ts';
+import { gridToProto } from '../grid-message.ts';
 import { refuseLargeReply, refuseLargeWork, refuseShape, refuseViolations, retriable } from '../limits.ts';
 import { keptColumns } from '../prior/modes.ts';
 import { readEnergies } from '../sampling/energies.ts';
@@ -30,6 +31,8 @@ const TOLERANCE = 0.01;
 const EVERY = 10;
 /** Steps that an iteration counts as: an evaluation, a projection and the passes between. */
 const STEPS = 3;
+/** And those of its two projections where there are bounds and a total, which take some fifteen passes each. */
+const BOUNDED_TOTAL_STEPS = 2;
 
 /** Share of the iterations that are descent after random moves. */
 const DESCENT = 0.2;
@@ -49,18 +52,20 @@ export function createOptimizeHandlers(
       const { job, encoding } = await prepare(deps, request);
       const most = request.iterations ?? ITERATIONS;
       let sought: Sought | undefined;
+      const trace: number[] = [];
       let done = 0;
       do {
         sought = await retriable(deps.workers.optimize(job, sought, Math.min(EVERY, most - done), signal));
         const progress = progressOf(sought);
         if (!Number.isFinite(progress.energy)) throw tooSteep();
         done = progress.iteration;
+        trace.push(progress.energy);
         yield { event: { case: 'progress', value: progress } };
       } while ('walk' in sought || !(sought.search.converged || sought.search.stuck || done >= most));
       const { search } = sought;
       const { cells, energy, converged, iterations, slope } = search;
       const grid = gridToProto(cells, job, encoding, 'objective');
-      yield { event: { case: 'result', value: { grid, energy, converged, iterations, slope } } };
+      yield { event: { case: 'result', value: { grid, energy, converged, iterations, slope, trace } } };
     },
   };
 }
@@ -106,7 +111,9 @@ async function prepare(
   const sweeps = method ? Math.max(1, iterations - Math.floor(iterations * DESCENT)) : 0;
   const components = stored?.prior.components.length ?? 1;
   const cells = rows * cols;
-  refuseLargeWork(cells * (iterations - sweeps) * STEPS * components);
+  const isBounded = request.lower !== undefined || request.upper !== undefined;
+  const projecting = isBounded && request.total !== undefined ? BOUNDED_TOTAL_STEPS : 0;
+  refuseLargeWork(cells * (iterations - sweeps) * (STEPS * components + projecting));
   // What a move touches: its neighbors, every cell for the prior, every mode for a spectrum.
   const touched =
     4 + (request.priorWeight > 0 ? cells * components : 0) + spectra.length * rows * keptColumns(cols);

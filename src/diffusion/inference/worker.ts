@@ -80,13 +80,13 @@ function startOf({ start, seed }: OptimizeJob, grid: SpectralGrid, mixture: Mode
 }
 
 /** The task: one map denoised. */
-export function runDenoise(job: { place: Place; cells: Float32Array; options: DenoiseOptions }): Denoised {
+export function runDenoise(job: { place: Place; cells: Float64Array; options: DenoiseOptions }): Denoised {
   const { grid, mixture } = open(job.place);
   return denoise(grid, mixture, job.cells, job.options);
 }
 
 /** The task: one map filled in. */
-export function runImpute(job: { place: Place; cells: Float32Array; options: ImputeOptions }): Imputed {
+export function runImpute(job: { place: Place; cells: Float64Array; options: ImputeOptions }): Imputed {
   const { grid, mixture } = open(job.place);
   return impute(grid, mixture, job.cells, job.options);
 }

@@ -15,6 +15,8 @@ export interface Denoiser {
   predict(x: Modes, level: number, type: PredictionType, out: Modes): void;
   /** The Gaussian it predicts for, where it does so exactly. */
   readonly gaussian?: ModeGaussian;
+  /** Whether its predictions are all of one x0 to rounding, so that the one that is stable may be asked for. */
+  readonly exact?: boolean;
 }
 
 /** The exact denoiser of a Gaussian. O(modes) a prediction. */
@@ -22,6 +24,7 @@ export function createGaussianDenoiser(gaussian: ModeGaussian): Denoiser {
   const { mean, power } = gaussian;
   return {
     gaussian,
+    exact: true,
     predict(x, level, type, out) {
       const signal = Math.sqrt(level);
       const noise = Math.sqrt(1 - level);
@@ -58,6 +61,7 @@ export function createDenoiser(grid: SpectralGrid, mixture: ModeMixture): Denois
     return known;
   };
   return {
+    exact: true,
     predict(x, level, type, out) {
       const [signal, noise] = [Math.sqrt(level), 1 - level];
       const shares = sharesOfLogs(
@@ -80,7 +84,10 @@ export function createDenoiser(grid: SpectralGrid, mixture: ModeMixture): Denois
   };
 }
 
-/** Turns a prediction for `x` at `level` into that of x0, in place. EPSILON needs a level over 0. */
+/**
+ * Turns a prediction for `x` at `level` into that of x0, in place. EPSILON needs a level over 0, and errs by its rounding
+ * over the root of the level.
+ */
 export function toSample(x: Modes, level: number, type: PredictionType, prediction: Modes): void {
   if (type === 'SAMPLE') return;
   const signal = Math.sqrt(level);

@@ -2,6 +2,7 @@
  * Fitting a prior to maps: the mean of each cell and the power of each mode, the latter drawn towards the mean of its
  * shell (modes of about one wave number), the more the fewer maps there are. Deterministic; maps are taken in order.
  */
+import { type FilledMaps, fillMaps } from './fill.ts';
 import { logJoint, logSumExp, mixtureOf } from './mixture.ts';
 import { sharesOfMaps } from './mixture-fit.ts';
 import { createSpectralGrid, keptColumns, packedOf, type SpectralGrid, shellsOf } from './modes.ts';
@@ -15,8 +16,10 @@ export type MeanSource = 'CLIMATOLOGY' | 'ZERO' | { readonly given: Float64Array
 export interface FitJob {
   readonly rows: number;
   readonly cols: number;
-  /** Fully observed maps, row-major; at least 2. */
+  /** Row-major; at least 2. */
   readonly maps: readonly Float32Array[];
+  /** Of each map which cells were observed, one bit a cell, least significant first; undefined, or absent, for all. */
+  readonly observed?: readonly (Uint8Array | undefined)[];
   /** Of one component; several find their own. */
   readonly mean: MeanSource;
   /** Whether opposite edges meet; if not, maps are tapered before their power is measured. */
@@ -43,18 +46,23 @@ export interface Fit extends Figures {
   readonly prior: Prior;
   /** Mean ln density of the fitted maps, nats a cell. */
   readonly logLikelihoodPerCell: number;
+  /** Cells of all maps together that were not observed. */
+  readonly filledCells: number;
   /** One each where there are several. */
   readonly components: readonly (Figures & { readonly weight: number })[];
 }
 
 /** Fits a prior. Two transforms a map; of several components some hundred passes over the maps for each. */
 export function fitPrior(job: FitJob): Fit {
-  const { rows, cols, maps, periodic } = job;
+  const { rows, cols, periodic, mean } = job;
+  const given = typeof mean === 'object' ? mean.given : undefined;
   const grid = createSpectralGrid(rows, cols);
   const window = periodic ? undefined : taper(rows, cols);
-  const shares = sharesOfMaps(grid, job, window);
+  const filled = fillMaps(job.maps, job.observed ?? [], given, window);
+  const { maps, filledCells } = filled;
+  const shares = sharesOfMaps(grid, { ...job, maps }, window);
   const fitted = shares
-    .map((of) => fitComponent(grid, maps, of, shares.length > 1 ? 'CLIMATOLOGY' : job.mean, window))
+    .map((of) => fitComponent(grid, filled, of, shares.length > 1 ? 'CLIMATOLOGY' : mean, window))
     .sort((a, b) => b.component.weight - a.component.weight);
   const prior = { rows, cols, components: fitted.map(({ component }) => component) };
   const figures = fitted.map(({ component, shrinkage }) => figuresOf(grid, [component], shrinkage));
@@ -62,6 +70,7 @@ export function fitPrior(job: FitJob): Fit {
   return {
     ...figuresOf(grid, prior.components, shrinkage),
     prior,
+    filledCells,
     logLikelihoodPerCell: meanLikelihood(grid, prior, maps) / grid.cells,
     components:
       figures.length > 1 ? figures.map((one, j) => ({ ...one, weight: prior.components[j]!.weight })) : [],
@@ -71,16 +80,17 @@ export function fitPrior(job: FitJob): Fit {
 /** A Gaussian of maps, each counting for its share, 0..1. */
 function fitComponent(
   grid: SpectralGrid,
-  maps: readonly Float32Array[],
+  filled: FilledMaps,
   shares: Float64Array,
   source: MeanSource,
   window: Float64Array | undefined,
 ): { component: Component; shrinkage: number } {
   const count = shares.reduce((a, b) => a + b, 0);
+  const { maps } = filled;
   const mean = meanOf(maps, shares, source, grid.cells);
   // An estimated mean takes one degree of freedom of every cell.
   const freedom = source === 'CLIMATOLOGY' ? count - 1 : count;
-  const power = periodogram(grid, maps, shares, mean, window);
+  const power = periodogram(grid, filled, shares, mean, window);
   for (let k = 0; k < power.length; k++) power[k] = power[k]! / freedom;
   const shrinkage = flooredPowers(grid, power, count);
   return { component: { weight: count / maps.length, mean, power: packedOf(grid, power) }, shrinkage };
@@ -105,10 +115,10 @@ function meanOf(
   return mean;
 }
 
-/** Sum over maps of the power of each mode, as a plane. */
+/** Sum over maps of the power of each mode, as a plane, that of cells which were not observed made up for. */
 function periodogram(
   grid: SpectralGrid,
-  maps: readonly Float32Array[],
+  { maps, observedShares }: FilledMaps,
   shares: Float64Array,
   mean: Float64Array,
   window: Float64Array | undefined,
@@ -121,9 +131,12 @@ function periodogram(
     for (let i = 0; i < deviation.length; i++)
       deviation[i] = (map[i]! - mean[i]!) * (window === undefined ? 1 : window[i]!);
     grid.forward(deviation, modes);
-    const by = shares[n]! / grid.cells;
-    for (let k = 0; k < power.length; k++)
+    const share = shares[n]! / grid.cells;
+    for (let k = 0; k < power.length; k++) {
+      // The mean of a map, its first mode, has lost nothing.
+      const by = k === 0 ? share : share / observedShares[n]!;
       power[k] = power[k]! + by * (modes.re[k]! ** 2 + modes.im[k]! ** 2);
+    }
   }
   return power;
 }

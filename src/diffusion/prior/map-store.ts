@@ -1,6 +1,6 @@
 /**
- * This context's own index of energy maps: those that came with their grid and every cell of it observed, the newest of
- * each stream. Maps of a stream are told apart by the start of their window; retention follows the wall time they were
+ * This context's own index of energy maps: those that came with their grid and enough of it observed, the newest of each
+ * stream. Maps of a stream are told apart by the start of their window; retention follows the wall time they were
  * written at. Times are milliseconds since 1970.
  */
 import type { Migration, Queries, Store, Tx } from '../../store/store.ts';
@@ -19,7 +19,11 @@ export interface StoredMap extends StreamName {
   readonly cols: number;
   /** Which arrangement of nodes on cells it has. */
   readonly layoutVersion: number;
+  /** Of a cell, as it was announced: J, or 1 for a map of surprise; empty for one kept before this was. */
+  readonly unit: string;
   readonly cells: Float32Array;
+  /** Which cells were observed, one bit a cell, least significant first; undefined for all. */
+  readonly observed: Uint8Array | undefined;
 }
 
 interface MapRow {
@@ -33,6 +37,9 @@ interface MapRow {
   /** Row-major, little-endian float32. */
   cells: Uint8Array;
   written_at_ms: number;
+  unit: string;
+  /** Null for all. */
+  observed: Uint8Array | null;
 }
 
 interface MapTables {
@@ -59,6 +66,17 @@ export const diffusionMapMigration: Migration = {
   },
 };
 
+export const diffusionMapMaskMigration: Migration = {
+  id: 'diffusion_004_masks',
+  async up(schema, types) {
+    const table = () => schema.alterTable('diffusion_map');
+    await table()
+      .addColumn('unit', types.text, (column) => column.notNull().defaultTo(''))
+      .execute();
+    await table().addColumn('observed', types.bytes).execute();
+  },
+};
+
 /** Maps kept of one stream, and taken for one prior. */
 export const MAPS_MAX = 4096;
 /** Cells of all maps that one prior is fitted to: 128 MiB. */
@@ -73,7 +91,7 @@ export interface WindowSpan {
 export interface MapIndex {
   /** Adds maps, each window once, and drops what is then beyond the newest 4,096 of a stream. */
   add(tx: Tx, maps: readonly StoredMap[], nowMs: number): Promise<void>;
-  /** The newest maps of a span that share the newest one's arrangement, as many as a prior takes, oldest first. */
+  /** The newest maps of a span that share the newest one's unit and arrangement, as many as a prior takes, oldest first. */
   list(stream: StreamName, span: WindowSpan): Promise<readonly StoredMap[]>;
   /** Drops maps written before an instant. */
   prune(beforeMs: number): Promise<void>;
@@ -105,7 +123,10 @@ export function createMapIndex(store: Pick<Store, 'query' | 'transact'>): MapInd
         if (span.beforeMs !== undefined) rows = rows.where('start_ms', '<', span.beforeMs);
         return rows;
       };
-      const newest = await inSpan().select(['rows', 'cols', 'layout_version']).limit(1).executeTakeFirst();
+      const newest = await inSpan()
+        .select(['rows', 'cols', 'layout_version', 'unit'])
+        .limit(1)
+        .executeTakeFirst();
       if (newest === undefined) return [];
       const rows = await inSpan()
         .selectAll()
@@ -154,10 +175,12 @@ function rowOf(map: StoredMap, nowMs: number): MapRow {
     layout_version: map.layoutVersion,
     cells: new Uint8Array(buffer, byteOffset, byteLength),
     written_at_ms: nowMs,
+    unit: map.unit,
+    observed: map.observed ?? null,
   };
 }
 
-function mapOf({ domain, cluster, rows, cols, ...row }: MapRow): StoredMap {
+function mapOf({ domain, cluster, rows, cols, unit, ...row }: MapRow): StoredMap {
   return {
     domain,
     cluster,
@@ -166,6 +189,8 @@ function mapOf({ domain, cluster, rows, cols, ...row }: MapRow): StoredMap {
     startMs: row.start_ms,
     endMs: row.end_ms,
     layoutVersion: row.layout_version,
+    unit,
+    observed: row.observed?.slice(),
     // A copy: bytes from a database need not be aligned.
     cells: new Float32Array(row.cells.slice().buffer),
   };

@@ -15,11 +15,11 @@ import {
 } from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import { Boundary } from '../../gen/homeostat/type/v1/grid_pb.ts';
 import type { NewId } from '../../ids.ts';
+import { readGrid } from '../../numeric/given-grid.ts';
 import { runCommand } from '../../rpc/command.ts';
 import type { Handlers } from '../../rpc/handler.ts';
 import type { Store } from '../../store/store.ts';
 import { diffusionError } from '../errors.ts';
-import { readGrid } from '../grid-message.ts';
 import { refuseLargeWork, refuseShape, refuseViolations, retriable } from '../limits.ts';
 import { recordPriorFitted } from '../publish.ts';
 import type { PriorStore } from '../store.ts';
@@ -142,7 +142,13 @@ interface FitOrder {
 
 /** Maps to be fitted, all of one shape where there are any. */
 interface FitMaps extends Pick<FitOrder, 'stream' | 'span'> {
-  readonly maps: readonly { readonly rows: number; readonly cols: number; readonly cells: Float32Array }[];
+  readonly maps: readonly {
+    readonly rows: number;
+    readonly cols: number;
+    readonly cells: Float32Array;
+    /** One bit a cell; undefined, or absent, for all. */
+    readonly observed?: Uint8Array | undefined;
+  }[];
 }
 
 /** Throws FIELD_INVALID, TOO_FEW_MAPS, SHAPE_MISMATCH, NO_FORECAST or WORK_TOO_LARGE, looked at in this order. */
@@ -188,6 +194,7 @@ async function prepareFit(deps: PriorDeps, request: FitPriorRequest): Promise<Fi
       rows,
       cols,
       maps: found.maps.map(({ cells }) => cells),
+      observed: found.maps.map(({ observed }) => observed),
       mean,
       periodic: request.boundary === Boundary.PERIODIC,
       components,

@@ -4,7 +4,7 @@
  */
 import type { FieldViolation } from '../../errors.ts';
 import type { Guidance } from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
-import { type GivenGrid, readGrid } from '../grid-message.ts';
+import { type GivenGrid, readGrid } from '../../numeric/given-grid.ts';
 import type { Functional, Guide } from './guidance.ts';
 import type { Quartic, TargetSpectrum } from './residual.ts';
 

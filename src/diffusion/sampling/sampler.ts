@@ -26,7 +26,7 @@ export interface Recipe {
   readonly eta: number;
   /** Langevin steps at each level of LANGEVIN (where 0 counts as 1) and PREDICTOR_CORRECTOR, 0..10. */
   readonly correctorSteps: number;
-  /** What is asked of a denoiser without a Gaussian; of a Gaussian all predictions are one. */
+  /** What is asked of a denoiser that is not exact; of one that is all predictions are one. */
   readonly predictionType: PredictionType;
   /** 64 bits. */
   readonly seed: bigint;
@@ -126,8 +126,9 @@ export function createSampler(grid: SpectralGrid, denoiser: Denoiser, recipe: Re
   };
 }
 
-/** Steps by what a denoiser predicts. */
-function predictedStep(grid: SpectralGrid, denoiser: Denoiser, type: PredictionType) {
+/** Steps by what a denoiser predicts; where it is exact by x0 itself, which loses nothing where little signal is left. */
+function predictedStep(grid: SpectralGrid, denoiser: Denoiser, wanted: PredictionType) {
+  const type = denoiser.exact ? 'SAMPLE' : wanted;
   const predicted = grid.newModes();
   return ({ level, at, a, x, b, c, w, kept }: ModeStep, out: Modes) => {
     denoiser.predict(at, level, type, predicted);

@@ -24,6 +24,8 @@ export interface SamplingDeps {
   readonly sendBytesMax: number;
 }
 
+/** Steps between two looks. */
+const EVERY = 1;
 /** Particles that must count for something at the end. */
 const EFFECTIVE_LEAST = 4;
 /** Cells of all particles together, which are in memory at once. */
@@ -69,7 +71,9 @@ export function createSamplingHandlers(
         const sample = all.length;
         let from: Chain | number = sample;
         while (all.length === sample) {
-          const advanced: Advanced = bounded(await retriable(workers.advance(job, from, every, signal)));
+          const advanced: Advanced = bounded(
+            await retriable(workers.advance(job, from, every || EVERY, signal)),
+          );
           const { chain, cells, drawn } = advanced;
           const { step } = chain;
           const progress = {

@@ -9,7 +9,7 @@ export type Schedule =
   | { readonly kind: 'LINEAR' | 'SCALED_LINEAR' | 'COSINE' | 'SIGMOID' | 'KARRAS' }
   | {
       readonly kind: 'BOLTZMANN';
-      /** Of the schedule, over 0: the log-SNR moves in proportion to e^(-log-SNR / temperature). */
+      /** At least 0.001: the log-SNR moves in proportion to e^(-log-SNR / temperature). */
       readonly temperature: number;
     };
 

@@ -10,7 +10,7 @@ import {
   type SamplingSpec,
   StepSpacing,
 } from '../../gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
-import type { GivenGrid, GridEncoding } from '../grid-message.ts';
+import type { GivenGrid, GridEncoding } from '../../numeric/given-grid.ts';
 import type { PredictionType } from '../prior/denoiser.ts';
 import { readEnergies } from './energies.ts';
 import type { Guide } from './guidance.ts';
@@ -98,7 +98,7 @@ export function parseSpec(spec: SamplingSpec, path: string, violations: FieldVio
   return {
     samples: spec.samples ?? 1,
     sampler,
-    exactTerminal: spec.exactTerminal,
+    exactTerminal: spec.exactTerminal ?? spec.priorId !== '',
     recipe: {
       levels: visitedLevels(levels, SPACINGS[spec.spacing] ?? 'TRAILING', Math.min(steps, trainSteps)),
       eta: spec.eta,

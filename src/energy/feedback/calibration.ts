@@ -3,6 +3,7 @@
  * divided by (C. Guo et al., "On calibration of modern neural networks", ICML 2017), which leaves the order of regimes
  * alone. Deterministic; labels are judged by the logits of their window, so that a new temperature judges old ones too.
  */
+import { goldenSection } from '../../numeric/golden-section.ts';
 import { posteriorOf } from '../regime/regime.ts';
 
 /** Labels that count: the newest. */
@@ -14,7 +15,6 @@ const TEMPERATURE_MAX = 4;
 const BINS = 10;
 /** Golden-section steps: the bracket shrinks to 1e-12 of its width. */
 const STEPS = 58;
-const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 /** A regime that was reported, beside what was judged of its window. */
 export interface Label {
@@ -61,22 +61,8 @@ export function standingOf(labels: readonly Label[], temperature: number): Calib
 export function fitTemperature(labels: readonly Label[]): number {
   if (labels.length === 0) return 1;
   const lossAt = (logTemperature: number) => lossOf(labels, Math.exp(logTemperature));
-  let low = Math.log(TEMPERATURE_MIN);
-  let high = Math.log(TEMPERATURE_MAX);
-  let [left, right] = [high - GOLDEN * (high - low), low + GOLDEN * (high - low)];
-  let [leftLoss, rightLoss] = [lossAt(left), lossAt(right)];
-  for (let step = 0; step < STEPS; step++) {
-    if (leftLoss <= rightLoss) {
-      [high, right, rightLoss] = [right, left, leftLoss];
-      left = high - GOLDEN * (high - low);
-      leftLoss = lossAt(left);
-    } else {
-      [low, left, leftLoss] = [left, right, rightLoss];
-      right = low + GOLDEN * (high - low);
-      rightLoss = lossAt(right);
-    }
-  }
-  return Math.min(TEMPERATURE_MAX, Math.max(TEMPERATURE_MIN, Math.exp((low + high) / 2)));
+  const least = goldenSection(lossAt, Math.log(TEMPERATURE_MIN), Math.log(TEMPERATURE_MAX), STEPS);
+  return Math.min(TEMPERATURE_MAX, Math.max(TEMPERATURE_MIN, Math.exp(least)));
 }
 
 /** Mean -ln probability; the logarithm is of the exponents, so that an impossible label stays finite. */

@@ -13,17 +13,17 @@ import {
   type ReportOutcomeRequest,
 } from '../../gen/homeostat/energy/v1/feedback_service_pb.ts';
 import type { StreamRef } from '../../gen/homeostat/type/v1/stream_ref_pb.ts';
+import { applyNegativeRule } from '../../numeric/negative-policy.ts';
 import { runCommand } from '../../rpc/command.ts';
 import { type Handlers, type ServiceBinding, serviceBinding } from '../../rpc/handler.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { energyError } from '../errors.ts';
+import { findForecast, forecastsOf, scoreForecast } from '../forecast/kept-forecast-store.ts';
 import { type GivenMap, readMapInput } from '../map/map-input.ts';
-import type { StreamName } from '../map/map-message.ts';
-import { applyNegativeRule } from '../map/negative-policy.ts';
 import type { MapStore } from '../map-store.ts';
 import { REGIMES } from '../regime/regime.ts';
 import { regimeFromProto } from '../regime/regime-message.ts';
-import { findForecast, forecastsOf, scoreForecast } from './kept-forecast-store.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import { addLabel, readCalibration } from './label-store.ts';
 import { isPromotable, PROMOTION_PAIRS } from './model.ts';
 import { modelToProto, type StoredModel } from './model-message.ts';

@@ -1,8 +1,9 @@
 /**
- * The tables of models, reports and kept forecasts. Event times and wall times are milliseconds since 1970; arrays of
+ * The tables of models and reports, and the migration that makes them and that of kept forecasts. Event times and wall times are milliseconds since 1970; arrays of
  * numbers are little-endian.
  */
 import type { ColumnTypes, Migration } from '../../store/store.ts';
+import { createKeptForecasts } from '../forecast/kept-forecast-store.ts';
 import type { ModelStage } from './model.ts';
 
 export interface ModelRow {
@@ -28,7 +29,7 @@ interface ModelSnapshotRow {
   cluster: string;
   /** SHA-256 of the payload in hexadecimal. */
   digest: string;
-  /** ForecasterState, structured clone format. */
+  /** ForecasterState, as snapshot-store.ts packs it. */
   payload: Uint8Array;
 }
 
@@ -61,35 +62,12 @@ interface CalibrationRow {
   calibration_error: number | null;
 }
 
-export interface KeptForecastRow {
-  forecast_id: string;
-  domain: string;
-  cluster: string;
-  model_version: number;
-  /** Windows ahead. */
-  horizon: number;
-  coverage: number;
-  /** Window it foretells. */
-  target_start_ms: number;
-  target_end_ms: number;
-  rows: number;
-  cols: number;
-  /** Prediction, lower and upper cells, float32 each. */
-  cells: Uint8Array;
-  /** What a report said of it; null before. */
-  vrmse: number | null;
-  covered: number | null;
-  /** Wall time it is dropped at. */
-  expires_at_ms: number;
-}
-
 export interface FeedbackTables {
   energy_model: ModelRow;
   energy_model_snapshot: ModelSnapshotRow;
   energy_logits: LogitsRow;
   energy_label: LabelRow;
   energy_calibration: CalibrationRow;
-  energy_kept_forecast: KeptForecastRow;
 }
 
 export const energyFeedbackMigration: Migration = {
@@ -158,35 +136,5 @@ async function createReports(schema: Schema, types: ColumnTypes): Promise<void> 
     .addColumn('brier', types.real)
     .addColumn('calibration_error', types.real)
     .addPrimaryKeyConstraint('energy_calibration_key', ['domain', 'cluster'])
-    .execute();
-}
-
-async function createKeptForecasts(schema: Schema, types: ColumnTypes): Promise<void> {
-  await schema
-    .createTable('energy_kept_forecast')
-    .addColumn('forecast_id', types.text, (column) => column.primaryKey())
-    .addColumn('domain', types.text, (column) => column.notNull())
-    .addColumn('cluster', types.text, (column) => column.notNull())
-    .addColumn('model_version', types.integer, (column) => column.notNull())
-    .addColumn('horizon', types.integer, (column) => column.notNull())
-    .addColumn('coverage', types.real, (column) => column.notNull())
-    .addColumn('target_start_ms', types.integer, (column) => column.notNull())
-    .addColumn('target_end_ms', types.integer, (column) => column.notNull())
-    .addColumn('rows', types.integer, (column) => column.notNull())
-    .addColumn('cols', types.integer, (column) => column.notNull())
-    .addColumn('cells', types.bytes, (column) => column.notNull())
-    .addColumn('vrmse', types.real)
-    .addColumn('covered', types.real)
-    .addColumn('expires_at_ms', types.integer, (column) => column.notNull())
-    .execute();
-  await schema
-    .createIndex('energy_kept_forecast_target')
-    .on('energy_kept_forecast')
-    .columns(['domain', 'cluster', 'target_start_ms'])
-    .execute();
-  await schema
-    .createIndex('energy_kept_forecast_expiry')
-    .on('energy_kept_forecast')
-    .column('expires_at_ms')
     .execute();
 }

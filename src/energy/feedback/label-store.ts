@@ -3,7 +3,7 @@
  * logits of theirs, and what follows from them, one row per stream. A label is the last one reported of its window.
  */
 import type { Queries, Store, Tx } from '../../store/store.ts';
-import type { StreamName } from '../map/map-message.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import { fitTemperature, LABELS_MAX, type Label, REFIT_LABELS, standingOf } from './calibration.ts';
 import type { FeedbackTables } from './feedback-tables-store.ts';
 import type { Calibration } from './model-message.ts';
@@ -11,8 +11,8 @@ import type { Reader } from './model-store.ts';
 
 const UNCALIBRATED: Calibration = { temperature: 1, labels: 0, brier: undefined, error: undefined };
 
-/** What was judged of a window, before any temperature. */
-export interface JudgedWindow {
+/** The logits of a window's regime, before any temperature. */
+export interface WindowLogits {
   readonly startMs: number;
   /** None while the stream warms up; such windows are not kept. */
   readonly logits: readonly number[];
@@ -22,7 +22,7 @@ export interface JudgedWindow {
 export async function saveLogits(
   tx: Tx,
   stream: StreamName,
-  windows: readonly JudgedWindow[],
+  windows: readonly WindowLogits[],
   nowMs: number,
 ): Promise<void> {
   const rows = windows

@@ -10,7 +10,7 @@ import {
   ModelStageReason as StageReasonMessage,
 } from '../../gen/homeostat/energy/v1/feedback_service_pb.ts';
 import { COVERAGES } from '../forecast/interval.ts';
-import type { StreamName } from '../map/map-message.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import type { ModelStage, StageReason } from './model.ts';
 import type { ModelCard } from './stream-models.ts';
 

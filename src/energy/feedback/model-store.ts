@@ -5,17 +5,18 @@
  * models off duty the newest 256 or so stay on record.
  */
 import { createHash } from 'node:crypto';
-import { deserialize, serialize } from 'node:v8';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelCardSchema } from '../../gen/homeostat/energy/v1/feedback_service_pb.ts';
 import { derivedId } from '../../ids.ts';
+import type { Steps } from '../../numeric/slices.ts';
 import type { Tx } from '../../store/store.ts';
 import type { ForecasterState } from '../forecast/forecaster.ts';
-import { type StreamName, streamKey } from '../map/map-message.ts';
+import { type StreamName, streamKey } from '../stream/stream-name.ts';
 import type { DriftState } from './drift.ts';
 import type { FeedbackTables, ModelRow } from './feedback-tables-store.ts';
 import type { ModelRecord, ModelStage, Roster } from './model.ts';
 import { cardToProto, type StoredModel } from './model-message.ts';
+import { type PackedSnapshot, packSnapshot, unpackSnapshot } from './snapshot-store.ts';
 import type { ModelCard, StreamModelsState } from './stream-models.ts';
 
 /** How far back a stream's models stay on record. */
@@ -38,7 +39,7 @@ export interface ModelWrite {
 /** What models learned, packed: the part that points at snapshots, and the snapshots. */
 export interface PackedModels {
   readonly index: ModelsIndex;
-  readonly snapshots: readonly { readonly digest: Uint8Array; readonly payload: Uint8Array }[];
+  readonly snapshots: readonly PackedSnapshot[];
 }
 
 /** Digests are in hexadecimal. */
@@ -57,12 +58,10 @@ export function modelIdOf({ domain, cluster }: StreamName, modelVersion: number)
   return derivedId('energy-model', domain, cluster, String(modelVersion));
 }
 
-/** O(state); the states are borrowed for the call only. */
-export function packModels({ roster, drift, active, rival }: StreamModelsState): PackedModels {
-  const snapshots = [active, ...(rival ? [rival] : [])].map((state) => {
-    const payload = serialize(state);
-    return { payload, digest: new Uint8Array(createHash('sha256').update(payload).digest()) };
-  });
+/** O(state); the states are borrowed until they are packed. */
+export function* packModels({ roster, drift, active, rival }: StreamModelsState): Steps<PackedModels> {
+  const snapshots: PackedSnapshot[] = [];
+  for (const state of [active, ...(rival ? [rival] : [])]) snapshots.push(yield* packSnapshot(state));
   const [own, other] = snapshots.map(({ digest }) => hexOf(digest));
   return { index: { roster, drift, active: own!, rival: other }, snapshots };
 }
@@ -99,7 +98,7 @@ export async function readSnapshots(
       .executeTakeFirst();
     const isWhole = row && createHash('sha256').update(row.payload).digest('hex') === digest;
     if (!isWhole) throw new Error(`snapshot ${digest} of stream ${streamKey(stream)} is damaged`);
-    return deserialize(row.payload) as ForecasterState;
+    return unpackSnapshot(row.payload) as ForecasterState;
   };
   return {
     roster: index.roster,

@@ -2,14 +2,8 @@
  * How a forecast that was kept did, told the map as it really was: over observed cells, the VRMSE of forecasts and the
  * share of cells inside the interval.
  */
+import type { ForecastCells } from '../forecast/kept-forecast-store.ts';
 import { squaredErrors } from '../forecast/score.ts';
-
-/** Cells of a forecast, row-major. */
-export interface ForecastCells {
-  readonly prediction: Float32Array;
-  readonly lower: Float32Array;
-  readonly upper: Float32Array;
-}
 
 export interface Outcome {
   readonly vrmse: number;

@@ -4,7 +4,7 @@ import type { Bus } from '../../bus/bus.ts';
 import { topics } from '../../bus/topics.ts';
 import type { Model } from '../../gen/homeostat/energy/v1/feedback_service_pb.ts';
 import type { Tx } from '../../store/store.ts';
-import { type StreamName, streamKey } from '../map/map-message.ts';
+import { type StreamName, streamKey } from '../stream/stream-name.ts';
 import type { ModelStage, StageReason } from './model.ts';
 import { reasonToProto, stageToProto } from './model-message.ts';
 

@@ -123,7 +123,7 @@ export class StreamModels {
     const isActive = record.modelVersion === this.#roster.active.modelVersion;
     const isRival = record.modelVersion === this.#roster.rival?.record.modelVersion;
     const forecaster = isActive ? this.#active : isRival ? this.#rival : undefined;
-    const first = forecaster?.standings()[0];
+    const first = forecaster?.standing(1);
     const isScored = first !== undefined && first.score.count > 0;
     const { pairs, pBetter } = evidenceOf(roster, record.modelVersion);
     return {

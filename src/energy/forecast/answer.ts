@@ -2,19 +2,18 @@
  * Answers to Predict: a forecast by what was learned of a stream, or by what the maps of the request teach, with its
  * interval, state and regime, and what speaks against acting on it. In slices; cells travel as finite float32.
  */
-import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { fieldError } from '../../errors.ts';
 import {
   ForecastBasis,
   type PredictResponseSchema,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
-import type { Grid } from '../../gen/homeostat/type/v1/grid_pb.ts';
-import { NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { type Grid, GridSchema, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import type { GridEncoding } from '../../numeric/given-grid.ts';
 import type { Steps } from '../../numeric/slices.ts';
 import { energyError } from '../errors.ts';
-import type { GridEncoding } from '../map/map-input.ts';
 import { gridToProto, stateToProto } from '../map/map-message.ts';
-import { stateSteps, totalsSteps } from '../map/state.ts';
+import { stateSteps, type Totals, totalsSteps } from '../map/state.ts';
 import { judgeMapsSteps, type MapTools } from '../regime/judge-maps.ts';
 import { observeSteps, type RegimeMap } from '../regime/observation.ts';
 import type { RegimeJudgement } from '../regime/regime.ts';
@@ -22,11 +21,11 @@ import { posteriorToProto, regimeToProto } from '../regime/regime-message.ts';
 import type { RegimeTracker } from '../regime/regime-tracker.ts';
 import { refusalsOf } from './approval.ts';
 import { weightsToProto } from './forecast-message.ts';
-import type { ForecastSettings } from './forecast-store.ts';
-import { type Forecast, Forecaster, type ForecastMap, horizonAt } from './forecaster.ts';
+import { type Forecast, Forecaster, type ForecastMap, type ForecastWish } from './forecaster.ts';
 import { PREDICTORS } from './predictor.ts';
 import type { Question } from './question.ts';
 import { createScore, skillOf } from './score.ts';
+import type { ForecastSettings } from './settings.ts';
 
 export type Answer = MessageInitShape<typeof PredictResponseSchema>;
 
@@ -50,10 +49,11 @@ const FLOAT32_MAX = 3.4028234663852886e38;
 /** A forecast by what was learned of a stream. */
 export function* streamSteps(
   question: AskedQuestion,
-  { forecaster, modelVersion, settings: { conserves }, regime }: LearnedStream,
+  { forecaster, modelVersion, settings, regime }: LearnedStream,
   latest: ForecastMap,
 ): Steps<Answer> {
   const { map, history, dtSeconds } = question;
+  const { conserves, seasonality = 'HOUR_OF_DAY' } = settings;
   const widthMs = latest.endMs - latest.startMs;
   if (dtSeconds !== undefined && dtSeconds * 1000 !== widthMs)
     throw invalid('dt_seconds', `must be the stream's window, ${widthMs / 1000}`);
@@ -68,6 +68,7 @@ export function* streamSteps(
     const next = (nth: number, cells: Float64Array, observed: Uint8Array | undefined): ForecastMap => ({
       ...latest,
       conserves,
+      seasonality,
       startMs: latest.startMs + nth * widthMs,
       endMs: latest.endMs + nth * widthMs,
       cells,
@@ -76,18 +77,17 @@ export function* streamSteps(
     given.push(next(history.length + 1, map.field.cells, map.field.observed));
     for (let at = history.length; at > 0; at--) given.push(next(at, history[at - 1]!, undefined));
   }
-  const forecast = yield* forecaster.predict(question.options, given);
+  const forecast = yield* forecaster.predict(wishOf(question), given);
   const start = given[0] ?? latest;
   const next: RegimeMap[] = [];
-  for (const each of given.toReversed())
-    next.push(yield* observeSteps({ ...each, cellArea: 1, spacing: 1 }, each, question.tools.plans));
+  for (const each of given.toReversed()) next.push(yield* observeSteps(each, each, question.tools.plans));
   const answer = yield* answerSteps(question, {
     forecast: forecast!,
     start,
     dtSeconds: widthMs / 1000,
     basis: ForecastBasis.STREAM,
     learned: forecaster.windows,
-    covered: coveredAt(forecaster, question),
+    startTotals: next.at(-1),
     judged: next.length > 0 ? yield* regime.judge(next) : regime.latest,
   });
   return { ...answer, modelVersion };
@@ -113,20 +113,20 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
   const start = mapOf(history.length, map.field.cells);
   if (history.length === 0) {
     const forecast: Forecast = {
-      path: Array.from({ length: options.steps }, () => start.cells.slice()),
+      path: new Array<Float64Array>(options.steps).fill(start.cells),
       halfWidth: new Float64Array(start.cells.length).fill(Number.POSITIVE_INFINITY),
       weights: PREDICTORS.map((kind) => (kind === 'PERSISTENCE' ? 1 : 0)),
       score: createScore(),
+      covered: undefined,
     };
-    const judged = yield* judgeMapsSteps([start], start.boundary, question.tools);
+    const judged = yield* judgeMapsSteps([start], question.tools);
     const basis = ForecastBasis.PERSISTENCE_ONLY;
-    const nothing = { learned: 0, covered: undefined };
-    return yield* answerSteps(question, { forecast, start, dtSeconds, basis, judged, ...nothing });
+    return yield* answerSteps(question, { forecast, start, dtSeconds, basis, judged, learned: 0 });
   }
   const forecaster = new Forecaster();
   for (const [at, cells] of history.entries()) yield* forecaster.fold(mapOf(at, cells));
   yield* forecaster.fold(start);
-  const forecast = (yield* forecaster.predict(options))!;
+  const forecast = (yield* forecaster.predict(wishOf(question)))!;
   const series = [...history.map((cells) => ({ ...start, cells })), start];
   return yield* answerSteps(question, {
     forecast,
@@ -134,8 +134,7 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
     dtSeconds,
     basis: ForecastBasis.HISTORY,
     learned: forecaster.windows,
-    covered: coveredAt(forecaster, question),
-    judged: yield* judgeMapsSteps(series, start.boundary, question.tools),
+    judged: yield* judgeMapsSteps(series, question.tools),
   });
 }
 
@@ -145,14 +144,9 @@ interface Foretold {
   readonly dtSeconds: number;
   readonly basis: ForecastBasis;
   readonly learned: number;
-  /** Share of cells inside intervals of each followed coverage; undefined while none was judged. */
-  readonly covered: readonly number[] | undefined;
   readonly judged: RegimeJudgement;
-}
-
-/** What intervals of the horizon asked for have held. */
-function coveredAt(forecaster: Forecaster, { options }: Question): readonly number[] | undefined {
-  return forecaster.standings()[horizonAt(options.steps)]!.covered;
+  /** What is known of `start` already. */
+  readonly startTotals?: Pick<Totals, 'spatialEntropy'> | undefined;
 }
 
 function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> {
@@ -160,42 +154,53 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
   const { plans } = question.tools;
   const { forecast, start, basis, learned } = answer;
   const { score, halfWidth, path } = forecast;
-  const cells = new Float64Array(path.at(-1)!);
+  // A mask of ones takes as long as one that hides cells, so what the request has is better than what was made of it.
+  const { observed, cellArea, spacing } = map?.field ?? { ...start, cellArea: 1, spacing: 1 };
+  const field = { ...start, observed, cellArea, spacing };
+  const cells = path.at(-1)!;
   for (let at = 0; at < cells.length; at++) cells[at] = held(cells[at]!);
   const encoding: GridEncoding = map?.encoding ?? 'VALUES';
   /** The cells, `side` half widths away. */
   const grid = (values: Float64Array, side = 0): Grid => {
+    const { rows, cols } = start;
     const out = new Float32Array(values.length);
     for (let at = 0; at < out.length; at++)
       out[at] = held(side === 0 ? values[at]! : values[at]! + side * halfWidth[at]!);
-    return gridToProto(out, start.rows, start.cols, encoding);
+    if (encoding === 'VALUES') return gridToProto(out, rows, cols, encoding);
+    return create(GridSchema, { rows, cols, rawValues: new Uint8Array(out.buffer) });
   };
-  const { cellArea, spacing } = map?.field ?? { cellArea: 1, spacing: 1 };
-  const field = { ...start, cellArea, spacing, cells };
   const state = yield* stateSteps(
-    field,
+    { ...field, cells },
     { temperature: 1, scheme: 'SOBEL', bins: 64, edges: undefined },
     plans,
   );
-  const before = (yield* totalsSteps({ ...field, cells: start.cells }, plans)).spatialEntropy;
+  const isSame = cells === start.cells;
+  const before = answer.startTotals ?? (isSame ? state.totals : yield* totalsSteps(field, plans));
   const told = stateToProto(state, request.entropyUnit, NegativePolicy.SIGNED);
   const after = state.totals.spatialEntropy;
   const perUnit = after ? (told.spatialEntropy ?? 0) / after : 1;
+  const trajectory: Grid[] = [];
+  for (const each of request.returnTrajectory ? path.slice(0, -1) : []) {
+    trajectory.push(grid(each));
+    yield;
+  }
   const mixture = PREDICTORS.length;
   const skill = skillOf(score, mixture);
+  // All cells have a finite half width, or none: what is infinite is the factor, or nothing is known of any.
+  const isBounded = halfWidth[0]! < Number.POSITIVE_INFINITY;
   const refusals = refusalsOf({
     basis,
     score,
     skill,
     posterior: answer.judged.posterior,
     coverage: options.coverage,
-    covered: answer.covered,
+    covered: isBounded ? forecast.covered : undefined,
   });
   return {
     prediction: grid(cells),
     lower: grid(cells, -1),
     upper: grid(cells, 1),
-    calibrated: options.allowed === undefined && score.count >= CALIBRATED_MIN,
+    calibrated: isBounded && options.allowed === undefined && score.count >= CALIBRATED_MIN,
     confidence: score.count > 0 ? Math.max(0, 1 - score.vrmse[mixture]!) : 0,
     ...(score.count > 0 && { expectedVrmse: score.vrmse[mixture]!, skill }),
     scoredCount: BigInt(score.count),
@@ -203,16 +208,21 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
     basis,
     weights: weightsToProto(forecast.weights),
     state: told,
-    ...(before !== undefined &&
+    ...(before.spatialEntropy !== undefined &&
       after !== undefined && {
-        entropyRatePerSecond: ((after - before) * perUnit) / (options.steps * answer.dtSeconds),
+        entropyRatePerSecond:
+          ((after - before.spatialEntropy) * perUnit) / (options.steps * answer.dtSeconds),
       }),
-    trajectory: request.returnTrajectory ? path.slice(0, -1).map((each) => grid(each)) : [],
+    trajectory,
     regime: regimeToProto(answer.judged.label),
     posterior: posteriorToProto(answer.judged.posterior),
     approved: refusals.length === 0,
     refusals,
   };
+}
+
+function wishOf({ options, request }: Question): ForecastWish {
+  return { ...options, wholePath: request.returnTrajectory };
 }
 
 function invalid(field: string, description: string) {
@@ -221,5 +231,6 @@ function invalid(field: string, description: string) {
 
 /** The number as a finite float32. */
 function held(value: number): number {
+  if (Math.abs(value) <= FLOAT32_MAX) return value;
   return Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, value));
 }

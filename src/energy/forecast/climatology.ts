@@ -2,7 +2,8 @@
  * The mean of each cell, older maps forgotten by the half every 12 h of event time, or every 2, 8 or 32 maps: the memory
  * whose mean came closest to the next map of late answers (simple exponential smoothing; R. G. Brown, "Smoothing,
  * Forecasting and Prediction of Discrete Time Series", 1963). Once maps of 7 days are held, the mean of the target's hour
- * of day (UTC) instead, forgotten by the half every 7 days. Nothing here reads a clock.
+ * of day (UTC) instead, forgotten by the half every 7 days, unless the map has no season; the hours are learned all the
+ * same, so that a season that is looked for again is known at once. Nothing here reads a clock.
  */
 import type { Moment, Predictor } from './predictor.ts';
 import { squaredErrors } from './score.ts';
@@ -92,7 +93,10 @@ export function createClimatology(cells: number, from?: ClimatologyState): Clima
     },
     *predict({ now }, horizons, out) {
       const widthMs = now.endMs - now.startMs;
-      const isHourly = state.firstMs !== undefined && now.endMs - state.firstMs >= DAYS_HELD_MS;
+      const isHourly =
+        now.seasonality !== 'NONE' &&
+        state.firstMs !== undefined &&
+        now.endMs - state.firstMs >= DAYS_HELD_MS;
       horizons.forEach((horizon, at) => {
         const hour = hourOf(now.startMs + horizon * widthMs);
         if (isHourly && state.hourCounts[hour]! > 0) out[at]!.set(meanOf(hour));

@@ -19,9 +19,10 @@ const KINDS: Readonly<Record<PredictorKind, Kind>> = {
 };
 const MIXTURE = PREDICTORS.length;
 
-/** Which predictors may take part; undefined, all of them, when none is named. */
+/** Which predictors may take part; undefined, all of them, when none is named or each. */
 export function allowedFromProto(kinds: readonly Kind[]): readonly boolean[] | undefined {
-  return kinds.length === 0 ? undefined : PREDICTORS.map((kind) => kinds.includes(KINDS[kind]));
+  const allowed = PREDICTORS.map((kind) => kinds.includes(KINDS[kind]));
+  return kinds.length === 0 || allowed.every(Boolean) ? undefined : allowed;
 }
 
 export function weightsToProto(weights: readonly number[]): MessageInitShape<typeof PredictorWeightSchema>[] {

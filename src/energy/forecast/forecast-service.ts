@@ -6,18 +6,19 @@ import type { Clock } from '../../clock.ts';
 import type { EnergyService } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { Grid } from '../../gen/homeostat/type/v1/grid_pb.ts';
 import type { StreamRef } from '../../gen/homeostat/type/v1/stream_ref_pb.ts';
+import { applyNegativeRule } from '../../numeric/negative-policy.ts';
 import { runInSlices, type Steps } from '../../numeric/slices.ts';
 import type { Call, Handlers } from '../../rpc/handler.ts';
 import type { Store } from '../../store/store.ts';
 import { energyError } from '../errors.ts';
-import { forecastIdOf, keepForecast } from '../feedback/kept-forecast-store.ts';
-import { gridCells, type StreamName, streamKey } from '../map/map-message.ts';
-import { applyNegativeRule } from '../map/negative-policy.ts';
+import { gridCells } from '../map/map-message.ts';
 import { createStatePlans } from '../map/state-plan.ts';
 import { createMapTools } from '../regime/judge-maps.ts';
+import { type StreamName, streamKey } from '../stream/stream-name.ts';
 import { type Answer, type AskedQuestion, givenSteps, type LearnedStream, streamSteps } from './answer.ts';
 import { standingToProto } from './forecast-message.ts';
-import { type Forecaster, type ForecastMap, horizonAt } from './forecaster.ts';
+import type { Forecaster, ForecastMap } from './forecaster.ts';
+import { forecastIdOf, keepForecast } from './kept-forecast-store.ts';
 import { type Question, readQuestion, refuseLargeReply } from './question.ts';
 import { highVrmse } from './score.ts';
 
@@ -92,9 +93,7 @@ export function highVrmseOf(
   stream: StreamName,
   horizon: number,
 ): Promise<number | undefined> {
-  return withStream(stream, async ({ forecaster }) =>
-    highVrmse(forecaster.standings()[horizonAt(horizon)]!.score),
-  );
+  return withStream(stream, async ({ forecaster }) => highVrmse(forecaster.standing(horizon).score));
 }
 
 async function predict(

@@ -3,50 +3,27 @@
  * by how they did, and every forecast is scored when its window closes, before anything learns that window. Per horizon
  * one forecast is under way at a time, so a horizon of h is scored every h windows. Cells and errors are in the unit of
  * the map, times are milliseconds since 1970. Deterministic: the same maps give the same forecasts bit for bit, also
- * when the state went through `state` and `restore` anywhere between. Maps come in order; one step sequence at a time.
+ * when the state went through `state` and the constructor anywhere between. Maps come in order; one step sequence at a time.
  */
+import { arenaFor } from '../../numeric/kernels/arena.ts';
 import type { Steps } from '../../numeric/slices.ts';
 import { type ClimatologyState, createClimatology } from './climatology.ts';
 import { createDmd, type DmdState } from './dmd.ts';
-import { type IntervalState, Intervals } from './interval.ts';
+import { HORIZONS, Horizon, type HorizonState, horizonAt } from './horizon.ts';
 import { keepTotal, mix, NO_RANGE, type Range, restrain, widened } from './map-bounds.ts';
-import { answerWeights, evenMixture, learnErrors, type MixtureState } from './mixture.ts';
-import {
-  createPersistence,
-  type MapShape,
-  type Moment,
-  type Past,
-  PREDICTORS,
-  type Predictor,
-} from './predictor.ts';
-import { createScore, type HorizonScore, learnScore, type Scored, squaredErrors } from './score.ts';
+import { answerWeights } from './mixture.ts';
+import { createPersistence, type MapShape, type Moment, type Past, type Predictor } from './predictor.ts';
+import { rollOutBytes } from './roll-out.ts';
+import type { HorizonScore, Scored } from './score.ts';
 import { createSpectral, type SpectralState } from './spectral.ts';
 import { createStencil, type StencilState } from './stencil.ts';
-
-/** Windows ahead that are scored; a horizon between two is answered as the shorter one. */
-export const HORIZONS = [1, 2, 4, 8, 16, 32, 64] as const;
+import { wavesBytes } from './waves.ts';
 
 /** A map as it comes, and what it is laid out on: another layout or shape starts the predictors anew. */
 export interface ForecastMap extends MapShape, Moment {
   readonly layout: string;
   /** Whether its forecasts are shifted to its own total. */
   readonly conserves: boolean;
-}
-
-/** A forecast whose window has not closed. */
-interface Pending {
-  readonly targetMs: number;
-  /** Weights it is mixed with. */
-  readonly weights: readonly number[];
-  /** Answer of each predictor. */
-  readonly members: readonly Float32Array[];
-}
-
-interface Horizon {
-  mixture: MixtureState;
-  readonly intervals: Intervals;
-  score: HorizonScore;
-  pending: Pending | undefined;
 }
 
 interface Models {
@@ -64,7 +41,19 @@ export interface ForecasterState {
   readonly past: readonly ForecastMap[];
   readonly models: Models | undefined;
   readonly range: Range;
-  readonly horizons: readonly (Omit<Horizon, 'intervals'> & { readonly intervals: IntervalState })[];
+  readonly horizons: readonly HorizonState[];
+}
+
+/** How forecasts of a horizon did, and what the next ones are mixed with. */
+export interface HorizonStanding {
+  /** Windows ahead. */
+  readonly horizon: number;
+  /** Without any forecast scored, `count` is 0. */
+  readonly score: HorizonScore;
+  /** Share of cells their intervals held, of each followed coverage; undefined before the first forecast judged. */
+  readonly covered: readonly number[] | undefined;
+  /** In force; 0 for predictors that only have a share. */
+  readonly weights: readonly number[];
 }
 
 /** What a forecast is made of beside the horizon. */
@@ -77,15 +66,19 @@ export interface ForecastOptions {
   readonly allowed?: readonly boolean[];
 }
 
-/** A forecast. Arrays belong to the receiver. */
-export interface Forecast {
-  /** The map after 1 .. steps windows. */
+/** What is to be computed of a forecast; the last map is the same either way, bit for bit. */
+export interface ForecastWish extends ForecastOptions {
+  /** Whether the maps on the way are wanted too. */
+  readonly wholePath?: boolean;
+}
+
+/** A forecast, and how those of its horizon did. Arrays belong to the receiver. */
+export interface Forecast extends Pick<HorizonStanding, 'score' | 'covered'> {
+  /** The map after 1 .. steps windows where the whole path was wanted, else the last alone. */
   readonly path: readonly Float64Array[];
   /** Half width of the last map's interval; infinite where nothing is known. */
   readonly halfWidth: Float64Array;
   readonly weights: readonly number[];
-  /** How forecasts of this horizon did; without any, `count` is 0. */
-  readonly score: HorizonScore;
 }
 
 /** Larger maps are neither learned nor forecast: what is learned takes about 700 bytes a cell. */
@@ -106,14 +99,7 @@ export class Forecaster {
 
   /** Goes on from a state, which it takes over, or starts anew. */
   constructor(from?: ForecasterState) {
-    this.#horizons = from
-      ? from.horizons.map((horizon) => ({ ...horizon, intervals: new Intervals(horizon.intervals) }))
-      : HORIZONS.map(() => ({
-          mixture: evenMixture(PREDICTORS.length),
-          intervals: new Intervals(),
-          score: createScore(),
-          pending: undefined,
-        }));
+    this.#horizons = HORIZONS.map((windows, at) => new Horizon(windows, from?.horizons[at]));
     if (from === undefined) return;
     this.#windows = from.windows;
     this.#past = from.past;
@@ -132,18 +118,15 @@ export class Forecaster {
   }
 
   /** How each horizon did, in their order, with the weights in force. */
-  standings(): readonly {
-    readonly horizon: number;
-    readonly covered: readonly number[] | undefined;
-    readonly score: HorizonScore;
-    readonly weights: readonly number[];
-  }[] {
-    return HORIZONS.map((horizon, at) => ({
-      horizon,
-      score: this.#horizons[at]!.score,
-      covered: this.#horizons[at]!.intervals.covered,
-      weights: answerWeights(this.#weights(at)),
-    }));
+  standings(): readonly HorizonStanding[] {
+    return HORIZONS.map((windows) => this.standing(windows));
+  }
+
+  /** How the longest horizon that is not over `steps` windows did. */
+  standing(steps: number): HorizonStanding {
+    const at = horizonAt(steps);
+    const { windows, score, covered } = this.#horizons[at]!;
+    return { horizon: windows, score, covered, weights: answerWeights(this.#weights(at)) };
   }
 
   state(): ForecasterState {
@@ -160,7 +143,7 @@ export class Forecaster {
         stencil: stencil as StencilState,
       },
       range: this.#range,
-      horizons: this.#horizons.map((horizon) => ({ ...horizon, intervals: horizon.intervals.state() })),
+      horizons: this.#horizons.map((horizon) => horizon.state()),
     };
   }
 
@@ -172,12 +155,9 @@ export class Forecaster {
     }
     if (!this.#continues(map)) this.#restart(map);
     const scored: Scored[] = [];
-    for (const [at, horizon] of HORIZONS.entries()) {
-      const state = this.#horizons[at]!;
-      if (state.pending === undefined || state.pending.targetMs > map.startMs) continue;
-      const { pending } = state;
-      state.pending = undefined;
-      if (pending.targetMs === map.startMs) yield* scoreSteps(state, pending, map, horizon, scored);
+    for (const horizon of this.#horizons) {
+      const score = yield* horizon.take(map);
+      if (score) scored.push(score);
     }
     // A gap ends what may be learned as one step to the next.
     const held = this.#past[0]?.endMs === map.startMs ? this.#past : [];
@@ -193,31 +173,36 @@ export class Forecaster {
    * Forecasts from the newest map, or from `given` of the same shape as if it had come next. Undefined before the first
    * map. O(cells steps) up to the factors of the predictors.
    */
-  *predict(options: ForecastOptions, given: readonly ForecastMap[] = []): Steps<Forecast | undefined> {
+  *predict(options: ForecastWish, given: readonly ForecastMap[] = []): Steps<Forecast | undefined> {
     const past = [...given, ...this.#past].slice(0, PAST);
     const now = past[0];
     if (now === undefined || this.#shape === undefined) return undefined;
     const place = horizonAt(options.steps);
-    const state = this.#horizons[place]!;
-    const horizons = Array.from({ length: options.steps }, (_, at) => at + 1);
+    const horizon = this.#horizons[place]!;
+    const { steps, wholePath = false } = options;
+    const ahead = wholePath ? Array.from({ length: steps }, (_, at) => at + 1) : [steps];
     const weights = answerWeights(this.#weights(place), options.allowed);
-    const members = yield* this.#members(pastOf(past), horizons, (at) => weights[at]! > 0, now.conserves);
-    const path = horizons.map((_, step) =>
-      mix(
-        members.map((member) => member?.[step]),
-        weights,
-      ),
-    );
-    const halfWidth = new Float64Array(now.cells.length);
-    state.intervals.halfWidths(options.coverage, halfWidth);
-    return { path, halfWidth, weights, score: state.score };
+    const members = yield* this.#members(pastOf(past), ahead, (at) => weights[at]! > 0, now.conserves);
+    const path: Float64Array[] = [];
+    for (const step of ahead.keys()) {
+      const told = members.map((member) => member?.[step]);
+      path.push(mix(told, weights));
+      yield;
+    }
+    return {
+      path,
+      halfWidth: horizon.halfWidths(options.coverage, now.cells.length),
+      weights,
+      score: horizon.score,
+      covered: horizon.covered,
+    };
   }
 
   /** Weights in force at a horizon. */
   #weights(at: number): readonly number[] {
     let place = at;
     while (place > 0 && this.#horizons[place]!.score.count < SCORES_MIN) place--;
-    return this.#horizons[place]!.mixture.weights;
+    return this.#horizons[place]!.weights;
   }
 
   #continues(map: ForecastMap): boolean {
@@ -237,10 +222,7 @@ export class Forecaster {
     this.#shape = undefined;
     this.#range = NO_RANGE;
     this.#predictors = [];
-    for (const horizon of this.#horizons) {
-      horizon.pending = undefined;
-      horizon.intervals.forgetCells();
-    }
+    for (const horizon of this.#horizons) horizon.forgetCells();
   }
 
   /** Starts the predictors anew; weights, scores and levels are of the stream and stay. */
@@ -252,30 +234,31 @@ export class Forecaster {
   #start(shape: MapShape, layout: string, models: Models | undefined): void {
     const cells = shape.rows * shape.cols;
     const climatology = createClimatology(cells, models?.climatology);
+    // One for both, which never run at once: a process can have no more than some 12,800.
+    const arena = arenaFor(wavesBytes(shape) + rollOutBytes(shape));
     this.#shape = shape;
     this.#layout = layout;
     this.#predictors = [
       createPersistence(),
       climatology,
-      createSpectral(shape, climatology, models?.spectral),
+      createSpectral(shape, climatology, models?.spectral, arena),
       createDmd(cells, models?.dmd),
-      createStencil(shape, models?.stencil),
+      createStencil(shape, models?.stencil, arena),
     ];
   }
 
   /** Makes a forecast for each horizon that has none under way. */
   *#issue(map: ForecastMap): Steps<void> {
-    const due = HORIZONS.flatMap((horizon, at) => (this.#horizons[at]!.pending ? [] : [{ horizon, at }]));
+    const due = [...this.#horizons.entries()].filter(([, horizon]) => horizon.isIdle);
     if (due.length === 0) return;
-    const horizons = due.map(({ horizon }) => horizon);
-    const members = yield* this.#members(pastOf(this.#past), horizons, () => true, map.conserves);
-    for (const [nth, { horizon, at }] of due.entries()) {
-      this.#horizons[at]!.pending = {
-        targetMs: map.endMs + (horizon - 1) * (map.endMs - map.startMs),
-        weights: answerWeights(this.#weights(at)),
-        members: members.map((member) => Float32Array.from(member![nth]!)),
-      };
-    }
+    const ahead = due.map(([, { windows }]) => windows);
+    const members = yield* this.#members(pastOf(this.#past), ahead, () => true, map.conserves);
+    for (const [nth, [at, horizon]] of due.entries())
+      yield* horizon.issue(
+        map,
+        answerWeights(this.#weights(at)),
+        members.map((member) => member?.[nth]),
+      );
   }
 
   /** Each wanted predictor's maps at the horizons, kept within reason and to the total. */
@@ -297,6 +280,7 @@ export class Forecaster {
       for (const cells of out) {
         restrain(cells, past.now.cells, range);
         if (conserves) keepTotal(cells, past.now);
+        yield;
       }
       all.push(out);
     }
@@ -304,39 +288,6 @@ export class Forecaster {
   }
 }
 
-function* scoreSteps(
-  state: Horizon,
-  pending: Pending,
-  map: ForecastMap,
-  horizon: number,
-  scored: Scored[],
-): Steps<void> {
-  const mixed = mix(pending.members, pending.weights);
-  const errors = [...pending.members, mixed].map((cells) => squaredErrors(cells, map));
-  if (errors.some((each) => each === undefined)) return;
-  yield;
-  const each = errors.map((error) => error!.relative);
-  const missed = mixed.map((value, at) => Math.abs(map.cells[at]! - value));
-  const covered = state.intervals.score(missed, map.observed);
-  yield;
-  const score: Scored = {
-    horizon,
-    members: errors.slice(0, -1).map((error) => error!.mean),
-    mixture: errors.at(-1)!.mean,
-    relative: each,
-    weights: pending.weights,
-    covered,
-  };
-  state.mixture = learnErrors(state.mixture, each.slice(0, -1));
-  state.score = learnScore(state.score, score);
-  scored.push(score);
-}
-
 function pastOf(past: readonly ForecastMap[]): Past {
   return { now: past[0]!, before: past[1], earlier: past[2] };
-}
-
-/** Place of the longest horizon that is not over `steps`. */
-export function horizonAt(steps: number): number {
-  return HORIZONS.findLastIndex((horizon) => horizon <= steps);
 }

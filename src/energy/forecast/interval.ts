@@ -5,6 +5,9 @@
  * the mean miss is within (1 + gamma) / (gamma n) of 1 - coverage. Each forecast is held as 16 points of the
  * distribution of its ratios. A factor is what sigma is multiplied with: infinite where nothing is known or a <= 0.
  */
+import type { Steps } from '../../numeric/slices.ts';
+import { sortSteps } from '../../numeric/sort.ts';
+
 const HELD = 512;
 const POINTS = 16;
 const GAMMA = 0.005;
@@ -17,6 +20,8 @@ const SIGMA_SHARE_MIN = 1e-3;
 /** Cells that were foretold exactly still have a width. */
 const SIGMA_MIN = 1e-30;
 const FLOAT32_MAX = 3.4028234663852886e38;
+/** Cells measured between two yields. */
+const STEP_CELLS = 16_384;
 
 /** Coverages followed; others are read between them. */
 export const COVERAGES = [0.5, 0.8, 0.9, 0.95, 0.99] as const;
@@ -75,9 +80,12 @@ export class Intervals {
     };
   }
 
-  /** Mean share of cells inside, of each followed coverage; undefined before the first forecast judged. */
+  /**
+   * Mean share of cells inside, of each followed coverage; undefined before the first forecast judged, and while there are
+   * no intervals as the cells are not known: what those of another arrangement held says nothing of them.
+   */
   get covered(): readonly number[] | undefined {
-    return this.#judged > 0 ? [...this.#covered] : undefined;
+    return this.#judged > 0 && this.#sigma.length > 0 ? [...this.#covered] : undefined;
   }
 
   /** Forgets the cells, as after another arrangement of them; ratios and levels stay. */
@@ -90,16 +98,22 @@ export class Intervals {
    * Scores one forecast by the |error| of each cell, then learns it; unobserved cells are left out. The share of cells
    * inside for each followed coverage; undefined while nothing was known. O(cells log cells).
    */
-  score(errors: Float64Array, observed: Uint8Array): readonly number[] | undefined {
-    const cells: number[] = [];
-    for (let at = 0; at < errors.length; at++) if (observed[at] === 1) cells.push(at);
+  *score(errors: Float64Array, observed: Uint8Array): Steps<readonly number[] | undefined> {
+    const cells = placesOf(observed);
     if (cells.length === 0) return undefined;
+    yield;
     let inside: readonly number[] | undefined;
     if (this.#sigma.length > 0) {
       const sigma = this.#sigmaOf();
-      const ratios = Float64Array.from(cells, (at) => errors[at]! / sigma(at)).sort();
-      inside = this.#judge(ratios);
-      this.#hold(ratios);
+      const ratios = new Float64Array(cells.length);
+      for (let nth = 0; nth < cells.length; nth++) {
+        ratios[nth] = errors[cells[nth]!]! / sigma(cells[nth]!);
+        if ((nth + 1) % STEP_CELLS === 0) yield;
+      }
+      const sorted = yield* sortSteps(ratios);
+      inside = this.#judge(sorted);
+      this.#hold(sorted);
+      yield;
     }
     this.#learnSigma(errors, cells);
     return inside;
@@ -158,7 +172,7 @@ export class Intervals {
     this.#next = (this.#next + 1) % HELD;
   }
 
-  #learnSigma(errors: Float64Array, cells: readonly number[]): void {
+  #learnSigma(errors: Float64Array, cells: Uint32Array): void {
     if (this.#sigma.length !== errors.length) {
       // A cell not observed yet is taken to err like the others.
       let square = 0;
@@ -180,12 +194,20 @@ export class Intervals {
   #sigmaOf(): (at: number) => number {
     const sigma = this.#sigma;
     let square = 0;
-    for (const value of sigma) square += value ** 2 / sigma.length;
+    for (let at = 0; at < sigma.length; at++) square += sigma[at]! ** 2 / sigma.length;
     const own = Math.min(MEMORY, this.#sigmaCount);
     const prior = PRIOR * (1 - own / MEMORY);
     const floor = Math.max(SIGMA_MIN, SIGMA_SHARE_MIN * Math.sqrt(square));
     return (at) => Math.max(floor, Math.sqrt((own * sigma[at]! ** 2 + prior * square) / (own + prior)));
   }
+}
+
+/** Places of the observed cells, rising. */
+function placesOf(observed: Uint8Array): Uint32Array {
+  const places = new Uint32Array(observed.length);
+  let count = 0;
+  for (let at = 0; at < observed.length; at++) if (observed[at] === 1) places[count++] = at;
+  return places.subarray(0, count);
 }
 
 /** Quantile of sorted values: infinite from 1 on and without values, negative from 0 down. */

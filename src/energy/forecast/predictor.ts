@@ -18,6 +18,9 @@ export interface MapShape {
   readonly boundary: BoundaryRule;
 }
 
+/** HOUR_OF_DAY: each hour of the day (UTC) may have a mean of its own. */
+export type Seasonality = 'HOUR_OF_DAY' | 'NONE';
+
 /** One map in time. Arrays are borrowed, never written. */
 export interface Moment {
   readonly startMs: number;
@@ -25,6 +28,8 @@ export interface Moment {
   readonly cells: Float64Array;
   /** One byte a cell, 1 observed. */
   readonly observed: Uint8Array;
+  /** The season that forecasts from it look for; HOUR_OF_DAY when absent. */
+  readonly seasonality?: Seasonality;
 }
 
 /** A map and those right before it: of consecutive windows, the newest first. */

@@ -1,11 +1,11 @@
 /** Reading a Predict request: the rules across its fields, its maps as cells, and what its reply may weigh. */
 import { type FieldViolation, fieldError } from '../../errors.ts';
 import type { PredictRequest } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
-import { energyError } from '../errors.ts';
-import { type GivenMap, readMapInput } from '../map/map-input.ts';
-import { applyNegativeRule } from '../map/negative-policy.ts';
+import { applyNegativeRule } from '../../numeric/negative-policy.ts';
+import { energyError, refuseLargeReply as refuseLarge } from '../errors.ts';
+import { type GivenMap, readGridLike, readMapInput } from '../map/map-input.ts';
 import { allowedFromProto } from './forecast-message.ts';
-import type { ForecastOptions } from './forecaster.ts';
+import { FORECAST_CELLS_MAX, type ForecastOptions } from './forecaster.ts';
 
 /** Room for what is no grid in a reply, bytes. */
 const REPLY_BYTES_BASE = 4096;
@@ -35,16 +35,13 @@ export function readQuestion(request: PredictRequest): Question {
   const history: Float64Array[] = [];
   if (request.history.length > 0 && !request.map)
     violations.push({ field: 'history', description: 'comes before a map, which is not set' });
-  const asked = (map?.cells.length ?? 0) * request.history.length;
-  if (asked > HISTORY_CELLS_MAX)
-    throw energyError('WORK_TOO_LARGE', { limit: HISTORY_CELLS_MAX, asked }, { retryAfterMs: -1 });
+  if (map && request.history.length > 0) {
+    refuseCells(map.cells.length, FORECAST_CELLS_MAX);
+    refuseCells(map.cells.length * request.history.length, HISTORY_CELLS_MAX);
+  }
   for (const [at, grid] of request.history.entries()) {
-    const read = readMapInput(
-      { ...request.map!, grid, observed: new Uint8Array(0) },
-      `history[${at}]`,
-      violations,
-    );
-    if (!map || !read) continue;
+    const read = map && readGridLike(request.map!, grid, `history[${at}]`, violations);
+    if (!read) continue;
     if (read.field.rows !== map.field.rows || read.field.cols !== map.field.cols)
       throw energyError('SHAPE_MISMATCH', {
         before: `${read.field.rows}x${read.field.cols}`,
@@ -69,6 +66,11 @@ export function readQuestion(request: PredictRequest): Question {
   };
 }
 
+function refuseCells(asked: number, limit: number): void {
+  if (asked <= limit) return;
+  throw energyError('WORK_TOO_LARGE', { limit, asked, unit: 'cells' }, { retryAfterMs: -1 });
+}
+
 /** WORK_TOO_LARGE where the grids of a reply pass the send limit. */
 export function refuseLargeReply(
   request: PredictRequest,
@@ -77,6 +79,5 @@ export function refuseLargeReply(
   bytesMax: number,
 ): void {
   const grids = 3 + (request.returnTrajectory ? steps - 1 : 0);
-  const asked = REPLY_BYTES_BASE + grids * 4 * cells;
-  if (asked > bytesMax) throw energyError('WORK_TOO_LARGE', { limit: bytesMax, asked }, { retryAfterMs: -1 });
+  refuseLarge(REPLY_BYTES_BASE + grids * 4 * cells, bytesMax);
 }

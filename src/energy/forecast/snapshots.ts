@@ -48,6 +48,20 @@ export function followers(state: SnapshotState): number[] {
   return places.slice(1).filter((place) => state.follows[place] === 1);
 }
 
+/** Inner product of a map less the origin with the one from `start` on. Four sums, none of which waits for another. */
+function productOf(centered: Float64Array, maps: Float32Array, start: number, origin: Float64Array): number {
+  const whole = centered.length & ~3;
+  let [a, b, c, d] = [0, 0, 0, 0];
+  for (let i = 0; i < whole; i += 4) {
+    a += centered[i]! * (maps[start + i]! - origin[i]!);
+    b += centered[i + 1]! * (maps[start + i + 1]! - origin[i + 1]!);
+    c += centered[i + 2]! * (maps[start + i + 2]! - origin[i + 2]!);
+    d += centered[i + 3]! * (maps[start + i + 3]! - origin[i + 3]!);
+  }
+  for (let i = whole; i < centered.length; i++) a += centered[i]! * (maps[start + i]! - origin[i]!);
+  return a + b + (c + d);
+}
+
 /** Inner products of a map with those at `places`. O(cells) for each. */
 export function* productSteps(
   state: SnapshotState,
@@ -56,13 +70,11 @@ export function* productSteps(
 ): Steps<Float64Array> {
   const out = new Float64Array(places.length);
   const origin = state.origin!;
+  const centered = new Float64Array(cells.length);
+  for (let i = 0; i < cells.length; i++) centered[i] = cells[i]! - origin[i]!;
   let done = 0;
   for (const [at, place] of places.entries()) {
-    const start = place * cells.length;
-    let sum = 0;
-    for (let i = 0; i < cells.length; i++)
-      sum += (cells[i]! - origin[i]!) * (state.maps[start + i]! - origin[i]!);
-    out[at] = sum;
+    out[at] = productOf(centered, state.maps, place * cells.length, origin);
     done += cells.length;
     if (done >= STEP_PRODUCTS) {
       done = 0;

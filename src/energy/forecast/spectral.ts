@@ -5,12 +5,13 @@
  * Two fits are kept: without decay and m = 0, which keeps the total of a periodic map, and with decay to the climatology
  * m. The second answers where its recent error is the lesser and the climatology is of eight correlation times or more:
  * the mean of fewer says more of when it was taken than of where a map returns to, and a map drifts away from it. Maps that are not periodic are continued by their edge, a
- * quarter side in all directions. O(cells log cells). Uses an arena of its own, so one fit runs at a time.
+ * quarter side in all directions. O(cells log cells). Works in an arena, so one fit runs at a time.
  */
-import { createArena } from '../../numeric/kernels/arena.ts';
-import { createGridFft } from '../../numeric/kernels/fft-plan.ts';
+import { arenaFor } from '../../numeric/kernels/arena.ts';
+import type { Steps } from '../../numeric/slices.ts';
 import type { Climatology } from './climatology.ts';
 import type { MapShape, Predictor } from './predictor.ts';
+import { createWaves, type Planes, STEP_WAVES, type Waves, wavesBytes } from './waves.ts';
 
 const MEMORY = 32;
 /** Waves weaker than this share of the strongest are rounding. */
@@ -43,18 +44,14 @@ export interface SpectralState {
   readonly decaying: SpectralFit;
 }
 
-interface Planes {
-  readonly re: Float64Array;
-  readonly im: Float64Array;
-}
-
 /** `climatology` gives m. Starts from a state, which it takes over, or from nothing. */
 export function createSpectral(
   shape: MapShape,
   climatology: Pick<Climatology, 'mean' | 'span'>,
   from?: SpectralState,
+  arena = arenaFor(wavesBytes(shape)),
 ): Predictor<SpectralState> {
-  const waves = createWaves(shape);
+  const waves = createWaves(shape, arena);
   const { size } = waves;
   const state = from ?? { transitions: 0, free: emptyFit(size), decaying: emptyFit(size) };
   const zero: Planes = { re: new Float64Array(size), im: new Float64Array(size) };
@@ -63,18 +60,20 @@ export function createSpectral(
     *learn({ now, before }) {
       if (before === undefined) return;
       const start = waves.transform(before.cells);
+      yield;
       const end = waves.transform(now.cells);
+      yield;
       const center = waves.transform(climatology.mean());
       yield;
       state.transitions++;
       const share = Math.max(1 / MEMORY, 1 / state.transitions);
       for (const fit of [state.free, state.decaying]) {
         const middle = fit === state.free ? zero : center;
-        const error = errorOf(waves, fit.law, start, end, middle);
+        const error = yield* errorOf(waves, fit.law, start, end, middle);
         fit.error += share * (error - fit.error);
         addTransition(fit, start, end, middle, share);
         yield;
-        Object.assign(fit.law, fitLaw(waves, fit, fit === state.decaying));
+        Object.assign(fit.law, yield* fitLaw(waves, fit, fit === state.decaying));
         yield;
       }
     },
@@ -87,10 +86,12 @@ export function createSpectral(
         return;
       }
       const start = waves.transform(now.cells);
+      yield;
       // A law without decay knows no mean.
       const middle = fit === state.decaying && fit.law.kappa > 0 ? waves.transform(climatology.mean()) : zero;
       for (const [at, horizon] of horizons.entries()) {
-        waves.back(advanced(waves, fit.law, start, middle, horizon), out[at]!);
+        const ahead = yield* advanced(waves, fit.law, start, middle, horizon);
+        waves.back(ahead, out[at]!);
         yield;
       }
     },
@@ -104,70 +105,7 @@ function emptyFit(size: number): SpectralFit {
   return { crossRe: plane(), crossIm: plane(), auto: plane(), law, error: 0 };
 }
 
-type Waves = ReturnType<typeof createWaves>;
-
-/** Half spectra of maps of one shape, with each place's wave number and how many waves it stands for. */
-function createWaves({ rows, cols, boundary }: MapShape) {
-  const edge = (side: number) => (boundary === 'PERIODIC' || side === 1 ? 0 : Math.ceil(side / 4));
-  const [top, left] = [edge(rows), edge(cols)];
-  const [tall, wide] = [rows + 2 * top, cols + 2 * left];
-  const bytes = 8 * (tall * wide + 8 * tall * (wide / 2 + 8)) + 4096 * (tall + wide);
-  const arena = createArena(1 + Math.ceil(bytes / 2 ** 20));
-  const plan = createGridFft(arena, 'float64', tall, wide);
-  const { kept, stride } = plan;
-  const size = tall * stride;
-  const grid = arena.float64(tall * wide);
-  const re = arena.float64(size);
-  const im = arena.float64(size);
-  const rowWave = Float64Array.from({ length: tall }, (_, i) => waveNumber(i, tall));
-  const colWave = Float64Array.from({ length: kept }, (_, j) => waveNumber(j, wide));
-  const inside = (at: number, length: number) => Math.min(length - 1, Math.max(0, at));
-  return {
-    size,
-    tall,
-    wide,
-    stride,
-    kept,
-    rowWave,
-    colWave,
-    /** Waves a column of the half spectrum stands for. */
-    count: (col: number) => (col === 0 || 2 * col === wide ? 1 : 2),
-    transform(cells: Float64Array): Planes {
-      for (let i = 0; i < tall; i++) {
-        const row = inside(i - top, rows) * cols;
-        for (let j = 0; j < wide; j++) grid[i * wide + j] = cells[row + inside(j - left, cols)]!;
-      }
-      plan.forward(grid, re, im);
-      return { re: re.slice(), im: im.slice() };
-    },
-    back(planes: Planes, out: Float64Array): void {
-      re.set(planes.re);
-      im.set(planes.im);
-      plan.back(re, im, grid);
-      for (let i = 0; i < rows; i++) {
-        const row = (i + top) * wide + left;
-        out.set(grid.subarray(row, row + cols), i * cols);
-      }
-    },
-    /** Where a cross spectrum's correlation is greatest, in cells; each side's shift is under half the side. */
-    peak(planes: Planes): readonly [number, number] {
-      re.set(planes.re);
-      im.set(planes.im);
-      plan.back(re, im, grid);
-      let best = 0;
-      for (let at = 1; at < grid.length; at++) if (grid[at]! > grid[best]!) best = at;
-      const centered = (at: number, side: number) => (2 * at > side ? at - side : at);
-      return [centered(Math.floor(best / wide), tall), centered(best % wide, wide)];
-    },
-  };
-}
-
-/** Radians a cell of place `at` in a transform. */
-function waveNumber(at: number, length: number): number {
-  return (2 * Math.PI * (2 * at > length ? at - length : at)) / length;
-}
-
-function advanced(waves: Waves, law: Law, start: Planes, middle: Planes, horizon: number): Planes {
+function* advanced(waves: Waves, law: Law, start: Planes, middle: Planes, horizon: number): Steps<Planes> {
   const out = { re: new Float64Array(waves.size), im: new Float64Array(waves.size) };
   for (let i = 0; i < waves.tall; i++) {
     for (let j = 0; j < waves.kept; j++) {
@@ -183,13 +121,14 @@ function advanced(waves: Waves, law: Law, start: Planes, middle: Planes, horizon
       out.re[at] = middle.re[at]! + c * x - s * y;
       out.im[at] = middle.im[at]! + s * x + c * y;
     }
+    if (waves.isPause(i)) yield;
   }
   return out;
 }
 
 /** Squared error of one window ahead as a share of the squared change, at most 2; 0 where nothing changed. */
-function errorOf(waves: Waves, law: Law, start: Planes, end: Planes, middle: Planes): number {
-  const told = advanced(waves, law, start, middle, 1);
+function* errorOf(waves: Waves, law: Law, start: Planes, end: Planes, middle: Planes): Steps<number> {
+  const told = yield* advanced(waves, law, start, middle, 1);
   let missed = 0;
   let changed = 0;
   for (let i = 0; i < waves.tall; i++) {
@@ -216,12 +155,16 @@ function addTransition(fit: SpectralFit, start: Planes, end: Planes, middle: Pla
   }
 }
 
-function fitLaw(waves: Waves, fit: SpectralFit, decays: boolean): Law {
-  return { ...fitDecay(waves, fit, decays), ...fitShift(waves, fit) };
+function* fitLaw(waves: Waves, fit: SpectralFit, decays: boolean): Steps<Law> {
+  return { ...(yield* fitDecay(waves, fit, decays)), ...(yield* fitShift(waves, fit)) };
 }
 
 /** Non-negative least squares of -ln |cross / auto| on (1, |k|^2), or on |k|^2 alone. */
-function fitDecay(waves: Waves, { crossRe, crossIm, auto }: SpectralFit, decays: boolean) {
+function* fitDecay(
+  waves: Waves,
+  { crossRe, crossIm, auto }: SpectralFit,
+  decays: boolean,
+): Steps<Pick<Law, 'kappa' | 'nu'>> {
   const floor = POWER_MIN * strongest(auto);
   let [w, x, xx, y, xy] = [0, 0, 0, 0, 0];
   for (let i = 0; i < waves.tall; i++) {
@@ -238,6 +181,7 @@ function fitDecay(waves: Waves, { crossRe, crossIm, auto }: SpectralFit, decays:
       y += weight * loss;
       xy += weight * square * loss;
     }
+    if (waves.isPause(i)) yield;
   }
   const alone = xx > 0 ? Math.max(0, xy / xx) : 0;
   if (!decays) return { kappa: 0, nu: alone };
@@ -255,16 +199,22 @@ function fitDecay(waves: Waves, { crossRe, crossIm, auto }: SpectralFit, decays:
  * Phase correlation, refined by least squares on what phase the shift found so far leaves. Waves count by the root of
  * their cross power where the shift is looked for, by that power where it is refined: noise has next to none.
  */
-function fitShift(waves: Waves, { crossRe, crossIm }: SpectralFit) {
+function* fitShift(
+  waves: Waves,
+  { crossRe, crossIm }: SpectralFit,
+): Steps<Pick<Law, 'rowShift' | 'colShift'>> {
   const phase = { re: new Float64Array(waves.size), im: new Float64Array(waves.size) };
-  const power = crossRe.map((re, at) => (at === 0 ? 0 : Math.hypot(re, crossIm[at]!)));
+  const power = new Float64Array(waves.size);
   for (let at = 1; at < power.length; at++) {
+    if (at % STEP_WAVES === 0) yield;
+    power[at] = Math.hypot(crossRe[at]!, crossIm[at]!);
     if (power[at] === 0) continue;
     const root = Math.sqrt(power[at]!);
     phase.re[at] = crossRe[at]! / root;
     phase.im[at] = crossIm[at]! / root;
   }
   let [rowShift, colShift] = waves.peak(phase);
+  yield;
   for (let pass = 0; pass < REFINEMENTS; pass++) {
     let [pp, pq, qq, pt, qt] = [0, 0, 0, 0, 0];
     for (let i = 0; i < waves.tall; i++) {
@@ -283,6 +233,7 @@ function fitShift(waves: Waves, { crossRe, crossIm }: SpectralFit) {
         pt -= weight * p * left;
         qt -= weight * q * left;
       }
+      if (waves.isPause(i)) yield;
     }
     const small = 1e-9 * (pp + qq) + Number.MIN_VALUE;
     const determinant = (pp + small) * (qq + small) - pq * pq;

@@ -3,11 +3,14 @@
  * Least squares over all observed cells, a map forgotten by 1 % with each that follows, with a ridge of 1/1000 of the
  * mean variance, which pulls towards no change. Mean, law and roll-out are of observed cells; the others stay as they
  * are. Growth of any wave over a roll-out is held to a factor of 2. O(cells 351) to learn, O(cells 25) for each window
- * ahead.
+ * ahead, by the compiled kernel.
  */
+
 import { cholesky, solveCholesky } from '../../numeric/cholesky.ts';
+import { arenaFor } from '../../numeric/kernels/arena.ts';
 import { ghostIndex } from '../../numeric/stencil.ts';
 import type { MapShape, Predictor } from './predictor.ts';
+import { createRollOut, rollOutBytes } from './roll-out.ts';
 
 const REACH = 2;
 const SIDE = 2 * REACH + 1;
@@ -37,13 +40,18 @@ export interface StencilState {
   error: number;
 }
 
-/** Starts from a state, which it takes over, or from nothing. */
-export function createStencil(shape: MapShape, from?: StencilState): Predictor<StencilState> {
+/** Starts from a state, which it takes over, or from nothing. Takes `rollOutBytes` of the arena. */
+export function createStencil(
+  shape: MapShape,
+  from?: StencilState,
+  arena = arenaFor(rollOutBytes(shape)),
+): Predictor<StencilState> {
   const { rows, cols } = shape;
   const state = from ?? { gram: new Float64Array(TERMS * TERMS), moment: new Float64Array(TERMS), error: 0 };
   const stride = cols + 2 * REACH;
   const padded = new Float64Array((rows + 2 * REACH) * stride);
   const terms = new Float64Array(TERMS);
+  const rollOut = createRollOut(shape, arena);
 
   return {
     *learn({ now, before }) {
@@ -79,19 +87,14 @@ export function createStencil(shape: MapShape, from?: StencilState): Predictor<S
         return;
       }
       const weights = bounded(solve(state), horizons.at(-1) ?? 0);
-      let values = now.cells;
-      let next = new Float64Array(values.length);
-      let spare = new Float64Array(values.length);
+      rollOut.start(now.cells);
       let reached = 0;
       for (const [at, horizon] of horizons.entries()) {
         for (; reached < horizon; reached++) {
-          pad(values, now.observed, shape, padded);
-          apply(padded, shape, weights, values, now.observed, next);
-          values = next;
-          [next, spare] = [spare, next];
+          rollOut.step(weights, now.observed);
           yield;
         }
-        out[at]!.set(values);
+        out[at]!.set(rollOut.reached());
       }
     },
     state: () => state,
@@ -189,30 +192,4 @@ function greatestGain(weights: Float64Array): number {
     }
   }
   return Math.sqrt(most);
-}
-
-function apply(
-  padded: Float64Array,
-  { rows, cols }: MapShape,
-  weights: Float64Array,
-  values: Float64Array,
-  observed: Uint8Array,
-  out: Float64Array,
-): void {
-  const stride = cols + 2 * REACH;
-  for (let row = 0; row < rows; row++) {
-    for (let col = 0; col < cols; col++) {
-      if (observed[row * cols + col] === 0) {
-        out[row * cols + col] = values[row * cols + col]!;
-        continue;
-      }
-      let change = weights[WEIGHTS]!;
-      for (let i = 0, k = 0; i < SIDE; i++) {
-        const start = (row + i) * stride + col;
-        for (let j = 0; j < SIDE; j++) change += weights[k++]! * padded[start + j]!;
-      }
-      const at = row * cols + col;
-      out[at] = values[at]! + change;
-    }
-  }
 }

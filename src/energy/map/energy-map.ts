@@ -9,21 +9,16 @@ import type { BoundaryRule } from '../../numeric/stencil.ts';
 import { digestSteps } from './digest.ts';
 import { createExplanationBuilder, type Explanation, scoreOf } from './explanation.ts';
 import { createJudgement, type Judgement, METRICS_MAX } from './judgement.ts';
-import { arrange, type DeclaredCell, type Layout } from './layout.ts';
-import { energyMetrics, joulesOf, type MeterReadings } from './physical.ts';
+import { arrangeSteps, type Layout, type LayoutKind } from './layout.ts';
+import { type Member, Members, type MembersState } from './members.ts';
+import { byNameSteps, CELLS_PER_STEP, NODES_PER_STEP } from './order.ts';
+import { energyMetrics, joulesOf } from './physical.ts';
 import { chooseMetrics, fillSample, type MetricChoice, samplePlaces } from './sample.ts';
 import { type MapState, stateSteps } from './state.ts';
 import { createStatePlans } from './state-plan.ts';
-import {
-  createStatisticalPlan,
-  NodeModel,
-  type NodeModelState,
-  type StatisticalPlan,
-} from './statistical.ts';
+import { createStatisticalPlan, NodeModel, type StatisticalPlan } from './statistical.ts';
 import type { MapWindow, WindowNode } from './window.ts';
 
-/** Windows a node may be silent before it leaves the map and is forgotten. */
-const LEAVE_WINDOWS = 360;
 const FLOAT32_MAX = 3.4028234663852886e38;
 
 /** AUTO: PHYSICAL once the stream has had an energy or power metric, STATISTICAL until then. */
@@ -36,6 +31,8 @@ export interface MapSettings {
   readonly metrics: readonly MetricChoice[];
   readonly halfLifeMs: number;
   readonly boundary: BoundaryRule;
+  /** Absent in what was saved before there was a choice: DECLARED. */
+  readonly layout?: LayoutKind;
 }
 
 /** One window become a map. Arrays belong to the receiver. */
@@ -58,30 +55,13 @@ export interface MappedWindow {
   readonly explanation: Explanation | undefined;
 }
 
-interface Member {
-  readonly name: string;
-  /** Spreads refreshes of the models; given in order of appearance. */
-  readonly ordinal: number;
-  declared: DeclaredCell | undefined;
-  /** Number of the window it was last seen in. */
-  lastSeen: number;
-  /** Its last observed cell. */
-  filler: number;
-  readonly meters: MeterReadings;
-  model: NodeModel | undefined;
-  /** End of the window its model learned last. */
-  learnedMs: number | undefined;
-}
-
 /** Everything a mapper knows, as plain data. Arrays are borrowed until the next window: copy or write them at once. */
-export interface MapperSnapshot {
+export interface MapperSnapshot extends MembersState {
   readonly settings: MapSettings;
   readonly windows: number;
   readonly energyNames: readonly string[];
-  readonly ordinals: number;
   readonly metricNames: readonly string[];
   readonly layout: Layout | undefined;
-  readonly members: readonly (Omit<Member, 'model'> & { readonly model: NodeModelState | undefined })[];
 }
 
 /** Silence beyond this counts as this: after a night without data one window must not stand for the night. */
@@ -90,12 +70,11 @@ const SILENCE_MAX_MS = 3_600_000;
 export class StreamMapper {
   #settings: MapSettings;
   #windows = 0;
-  #ordinals = 0;
   /** Metrics of physical and of statistical maps, chosen so far. */
   #energyNames: readonly string[] = [];
   #metricNames: readonly string[] = [];
   #layout: Layout | undefined;
-  readonly #members = new Map<string, Member>();
+  #members = new Members();
   readonly #plan: StatisticalPlan = createStatisticalPlan();
   readonly #judgement: Judgement = createJudgement();
   /** Of the present layout's shape. */
@@ -110,16 +89,9 @@ export class StreamMapper {
     const mapper = new StreamMapper(snapshot.settings);
     mapper.#windows = snapshot.windows;
     mapper.#energyNames = snapshot.energyNames;
-    mapper.#ordinals = snapshot.ordinals;
     mapper.#metricNames = snapshot.metricNames;
     mapper.#layout = snapshot.layout;
-    for (const { model, meters, ...member } of snapshot.members) {
-      mapper.#members.set(member.name, {
-        ...member,
-        meters: new Map(meters),
-        model: model && NodeModel.restore(mapper.#plan, model),
-      });
-    }
+    mapper.#members = Members.restore(snapshot, mapper.#plan);
     return mapper;
   }
 
@@ -128,10 +100,9 @@ export class StreamMapper {
       settings: this.#settings,
       windows: this.#windows,
       energyNames: this.#energyNames,
-      ordinals: this.#ordinals,
       metricNames: this.#metricNames,
       layout: this.#layout,
-      members: [...this.#members.values()].map((member) => ({ ...member, model: member.model?.state() })),
+      ...this.#members.state(),
     };
   }
 
@@ -156,30 +127,26 @@ export class StreamMapper {
     if (learningKept) return;
     this.#energyNames = [];
     this.#metricNames = [];
-    for (const member of this.#members.values()) {
-      member.model = undefined;
-      member.filler = 0;
-      member.meters.clear();
-    }
+    this.#members.forget();
   }
 
   /** Folds the next window into a map: scores it, then learns it. Not to be called again before the steps have ended. */
   *fold(window: MapWindow): Steps<MappedWindow> {
     this.#windows++;
-    const nodes = [...window.nodes].sort((a, b) => (a.name < b.name ? -1 : 1));
-    this.#updateMembers(nodes);
+    const nodes = yield* byNameSteps(window.nodes);
+    yield* this.#members.see(nodes, this.#windows);
     const modeBefore = this.mode;
     const configured = this.#settings.metrics.map(({ name }) => name);
     this.#energyNames = energyMetrics(this.#energyNames, configured, window.metrics);
-    if (this.mode !== modeBefore) for (const member of this.#members.values()) member.filler = 0;
-    this.#layout = arrange(this.#layout, [...this.#members.values()]);
+    if (this.mode !== modeBefore) for (const member of this.#members.all()) member.filler = 0;
+    this.#layout = yield* arrangeSteps(this.#layout, this.#members.all(), this.#settings.layout);
 
     const observedNodes = new Set<string>();
     const judged =
       this.mode === 'PHYSICAL'
-        ? this.#measure(window, nodes, observedNodes)
+        ? yield* this.#measure(window, nodes, observedNodes)
         : yield* this.#judge(window, nodes, observedNodes);
-    const { cells, observed } = this.#paint(this.#layout, observedNodes);
+    const { cells, observed } = yield* this.#paint(this.#layout, observedNodes);
     const { rows, cols } = this.#layout;
     const state = yield* stateSteps(
       {
@@ -208,34 +175,11 @@ export class StreamMapper {
     };
   }
 
-  /** Takes note of who reported, and forgets who has been silent for too long. */
-  #updateMembers(nodes: readonly WindowNode[]): void {
-    for (const { name, declared } of nodes) {
+  *#measure(window: MapWindow, nodes: readonly WindowNode[], observed: Set<string>) {
+    for (let at = 0; at < nodes.length; at++) {
+      if (at % NODES_PER_STEP === NODES_PER_STEP - 1) yield;
+      const { name, readings } = nodes[at]!;
       const member = this.#members.get(name);
-      if (member === undefined) {
-        this.#members.set(name, {
-          name,
-          ordinal: this.#ordinals++,
-          declared,
-          lastSeen: this.#windows,
-          filler: 0,
-          meters: new Map(),
-          model: undefined,
-          learnedMs: undefined,
-        });
-        continue;
-      }
-      member.lastSeen = this.#windows;
-      member.declared = declared ?? member.declared;
-    }
-    for (const member of this.#members.values()) {
-      if (this.#windows - member.lastSeen > LEAVE_WINDOWS) this.#members.delete(member.name);
-    }
-  }
-
-  #measure(window: MapWindow, nodes: readonly WindowNode[], observed: Set<string>) {
-    for (const { name, readings } of nodes) {
-      const member = this.#members.get(name)!;
       const joules = joulesOf(readings, window, this.#energyNames, member.meters);
       if (joules === undefined) continue;
       member.filler = held(joules);
@@ -253,7 +197,7 @@ export class StreamMapper {
     let greatest = 0;
     for (const node of nodes) {
       if (!fillSample(node.readings, window, places, sample)) continue;
-      const member = this.#members.get(node.name)!;
+      const member = this.#members.get(node.name);
       member.model ??= new NodeModel(this.#plan, member.ordinal);
       const forgetting = this.#forgetting(member, window);
       member.learnedMs = window.endMs;
@@ -270,7 +214,7 @@ export class StreamMapper {
     return {
       surprise: observed.size > 0 ? sum / observed.size : undefined,
       score: observed.size > 0 ? scoreOf(greatest) : undefined,
-      explanation: explanation.build(this.#metricNames),
+      explanation: yield* explanation.build(this.#metricNames),
     };
   }
 
@@ -283,14 +227,18 @@ export class StreamMapper {
     return -Math.expm1((-Math.LN2 * Math.max(endMs - startMs, sinceMs)) / this.#settings.halfLifeMs);
   }
 
-  #paint(layout: Layout, observedNodes: ReadonlySet<string>) {
+  *#paint(layout: Layout, observedNodes: ReadonlySet<string>) {
     const cells = new Float32Array(layout.cells.length);
     const observed = new Uint8Array(layout.cells.length);
-    layout.cells.forEach((name, at) => {
-      if (name === '') return;
-      cells[at] = this.#members.get(name)!.filler;
+    let placed = 0;
+    for (let at = 0; at < cells.length; at++) {
+      if (at % CELLS_PER_STEP === CELLS_PER_STEP - 1) yield;
+      const name = layout.cells[at]!;
+      if (name === '') continue;
+      cells[at] = this.#members.get(name).filler;
       observed[at] = observedNodes.has(name) ? 1 : 0;
-    });
+      if (++placed % NODES_PER_STEP === 0) yield;
+    }
     return { cells, observed };
   }
 }

@@ -3,6 +3,7 @@
  * its contribution. Plain columns, so that a window of thousands of entries is one small object to keep. The
  * contributions of a node sum to its energy; a missing metric stands with its expectation, z 0 and contribution 1/2.
  */
+import { runThrough, type Steps } from '../../numeric/slices.ts';
 import type { Judgement } from './judgement.ts';
 
 export interface Explanation {
@@ -44,7 +45,7 @@ export interface ExplainedNode {
 /** Collects the judgements of one window; `add` copies what it is given. */
 export interface ExplanationBuilder {
   add(node: string, judgement: Judgement): void;
-  build(metricNames: readonly string[]): Explanation;
+  build(metricNames: readonly string[]): Steps<Explanation>;
 }
 
 /** `nodesMax` and `metricsMax` bound what is added. */
@@ -73,7 +74,11 @@ export function createExplanationBuilder(nodesMax: number, metricsMax: number): 
       used += judgement.count;
       offsets[nodes.length] = used;
     },
-    build(metricNames) {
+    *build(metricNames) {
+      function* cut(column: Float64Array): Steps<Float64Array> {
+        yield;
+        return column.slice(0, used);
+      }
       return {
         metricNames,
         nodes,
@@ -81,20 +86,28 @@ export function createExplanationBuilder(nodesMax: number, metricsMax: number): 
         evidence: evidence.slice(0, nodes.length),
         offsets: offsets.slice(0, nodes.length + 1),
         metric: metric.slice(0, used),
-        value: columns.value.slice(0, used),
-        expected: columns.expected.slice(0, used),
-        z: columns.z.slice(0, used),
-        contribution: columns.contribution.slice(0, used),
+        value: yield* cut(columns.value),
+        expected: yield* cut(columns.expected),
+        z: yield* cut(columns.z),
+        contribution: yield* cut(columns.contribution),
       };
     },
   };
 }
 
 /** Every node explained, most energetic first, each with at most `top` metrics. */
+export function* explainNodesSteps(explanation: Explanation, top: number): Steps<ExplainedNode[]> {
+  const explained: ExplainedNode[] = [];
+  for (let at = 0; at < explanation.nodes.length; at++) {
+    explained.push(explainAt(explanation, at, top));
+    yield;
+  }
+  return explained.sort((a, b) => b.energy - a.energy || (a.node < b.node ? -1 : 1));
+}
+
+/** The same without a pause. */
 export function explainNodes(explanation: Explanation, top: number): ExplainedNode[] {
-  return explanation.nodes
-    .map((_, at) => explainAt(explanation, at, top))
-    .sort((a, b) => b.energy - a.energy || (a.node < b.node ? -1 : 1));
+  return runThrough(explainNodesSteps(explanation, top));
 }
 
 /** One node explained; undefined when the map did not observe it. */

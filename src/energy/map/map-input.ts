@@ -1,27 +1,27 @@
 /**
  * Reading a map a caller hands in: the rules that reach across its fields (the edge has checked each field alone), and
- * its cells in the form the computations want. The cells as given stay untouched beside the ones computed with.
+ * its cells in the form the computations want: joules where they are energies. The cells as given stay untouched beside the
+ * ones computed with.
  */
 import type { FieldViolation } from '../../errors.ts';
 import { Boundary, type Grid, type MapInput, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { type GridEncoding, readGrid, readMask } from '../../numeric/given-grid.ts';
+import type { NegativeRule } from '../../numeric/negative-policy.ts';
 import type { BoundaryRule } from '../../numeric/stencil.ts';
-import type { NegativeRule } from './negative-policy.ts';
+import { type CellUnit, cellUnit } from '../../units.ts';
 import type { MapField } from './state.ts';
 
-/** How a grid travels; a reply uses that of its request. */
-export type GridEncoding = 'VALUES' | 'RAW';
-
 export interface GivenMap {
-  /** The cells as given, row-major. */
+  /** The cells as given, in the unit given, row-major: what the digest is of. */
   readonly cells: Float32Array;
   readonly encoding: GridEncoding;
-  /** The same in double precision, to be computed with; owned by the receiver. */
+  /** The same in `unit` and double precision, to be computed with; owned by the receiver. Each fits a float32. */
   readonly field: MapField;
   readonly negativeRule: NegativeRule;
-  readonly unit: string;
+  readonly unit: 'J' | '1';
+  /** A number in the unit given times this is one in `unit`. */
+  readonly factor: number;
 }
-
-const SIDE_MAX = 1024;
 
 const BOUNDARIES: Readonly<Record<Boundary, BoundaryRule>> = {
   [Boundary.UNSPECIFIED]: 'NEUMANN',
@@ -54,91 +54,61 @@ export function readMapInput(
     return undefined;
   }
   const { rows, cols } = input.grid;
-  const cells = readGrid(input.grid, `${path}.grid`, violations);
+  const grid = readGrid(input.grid, `${path}.grid`, violations);
   const observed = readMask(input.observed, rows * cols, `${path}.observed`, violations);
-  if (cells === undefined || observed === 'INVALID') return undefined;
+  const converted = grid && inUnit(grid.cells, input.unit, path, violations);
+  if (grid === undefined || converted === undefined || observed === 'INVALID') return undefined;
   return {
-    cells,
-    encoding: input.grid.rawValues.length > 0 ? 'RAW' : 'VALUES',
+    cells: grid.cells,
+    encoding: grid.encoding,
     field: {
       rows,
       cols,
-      cells: new Float64Array(cells),
+      cells: converted.cells,
       observed,
       cellArea: input.cellArea ?? 1,
       spacing: input.spacing ?? 1,
       boundary: boundaryRule(input.boundary),
     },
     negativeRule: NEGATIVE_RULES[input.negativePolicy] ?? 'SIGNED',
-    unit: input.unit || 'J',
+    unit: converted.unit,
+    factor: converted.factor,
   };
 }
 
-function readGrid(grid: Grid, path: string, violations: FieldViolation[]): Float32Array | undefined {
-  const { rows, cols, values, rawValues } = grid;
-  for (const [side, length] of Object.entries({ rows, cols })) {
-    if (!(length >= 1 && length <= SIDE_MAX)) {
-      violations.push({ field: `${path}.${side}`, description: `must be 1..${SIDE_MAX}` });
-      return undefined;
-    }
-  }
-  const count = rows * cols;
-  const isRaw = rawValues.length > 0;
-  if (isRaw === values.length > 0) {
-    violations.push({ field: path, description: 'exactly one of values and raw_values must be set' });
-    return undefined;
-  }
-  if (isRaw ? rawValues.length !== 4 * count : values.length !== count) {
-    const [field, expected] = isRaw ? ['raw_values', `${4 * count} bytes`] : ['values', `${count} numbers`];
-    violations.push({
-      field: `${path}.${field}`,
-      description: `must hold ${expected} for ${rows} x ${cols}`,
-    });
-    return undefined;
-  }
-  const cells = isRaw ? floatsOf(rawValues) : new Float32Array(values);
-  for (let at = 0; at < count; at++) {
-    if (Number.isFinite(cells[at]!)) continue;
-    const field = isRaw ? 'raw_values' : `values[${at}]`;
-    const where = isRaw ? `cell ${at} ` : '';
-    violations.push({ field: `${path}.${field}`, description: `${where}must be finite` });
-    return undefined;
-  }
-  return cells;
-}
-
-/** Little-endian floats as they travel, copied: the bytes of a message need not be aligned, nor a buffer of their own. */
-export function floatsOf(bytes: Uint8Array): Float32Array<ArrayBuffer> {
-  return new Float32Array(new Uint8Array(bytes).buffer);
-}
-
-/** One byte a cell from one bit a cell; undefined when every cell is observed. */
-function readMask(
-  bits: Uint8Array,
-  count: number,
+/** Reads a grid that goes with a map: in the unit of that map, every cell observed. Paths lie below the grid's own. */
+export function readGridLike(
+  map: MapInput,
+  grid: Grid,
   path: string,
   violations: FieldViolation[],
-): Uint8Array | undefined | 'INVALID' {
-  if (bits.length === 0) return undefined;
-  const expected = Math.ceil(count / 8);
-  if (bits.length !== expected) {
-    violations.push({ field: path, description: `must hold ${expected} bytes, one bit a cell, or none` });
-    return 'INVALID';
+): GivenMap | undefined {
+  const own: FieldViolation[] = [];
+  const read = readMapInput({ ...map, grid, observed: new Uint8Array(0) }, path, own);
+  for (const { field, description } of own)
+    violations.push({ field: field.replace(`${path}.grid`, path), description });
+  return read;
+}
+
+/** The cells to compute with; undefined for a unit that maps do not have, or a cell beyond the range of a float32. */
+function inUnit(
+  given: Float32Array,
+  unit: string,
+  path: string,
+  violations: FieldViolation[],
+): (CellUnit & { readonly cells: Float64Array }) | undefined {
+  const read = cellUnit(unit);
+  if (read === undefined) {
+    violations.push({ field: `${path}.unit`, description: 'must be J, kJ, MJ, Wh, kWh, MWh or 1' });
+    return undefined;
   }
-  const mask = maskFromBits(bits, count);
-  return mask.includes(0) ? mask : undefined;
-}
-
-/** One byte a cell from one bit a cell, least significant bit first. */
-export function maskFromBits(bits: Uint8Array, count: number): Uint8Array {
-  const mask = new Uint8Array(count);
-  for (let at = 0; at < count; at++) mask[at] = (bits[at >> 3]! >> (at & 7)) & 1;
-  return mask;
-}
-
-/** One bit a cell from one byte a cell. */
-export function bitsFromMask(mask: Uint8Array): Uint8Array {
-  const bits = new Uint8Array(Math.ceil(mask.length / 8));
-  for (let at = 0; at < mask.length; at++) if (mask[at] === 1) bits[at >> 3]! |= 1 << (at & 7);
-  return bits;
+  const cells = new Float64Array(given);
+  if (read.factor === 1) return { ...read, cells };
+  for (let at = 0; at < cells.length; at++) {
+    cells[at] = cells[at]! * read.factor;
+    if (Number.isFinite(Math.fround(cells[at]!))) continue;
+    violations.push({ field: `${path}.grid`, description: `cell ${at} must be at most 3.4e38 J` });
+    return undefined;
+  }
+  return { ...read, cells };
 }

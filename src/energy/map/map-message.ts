@@ -10,28 +10,18 @@ import {
   type StateSchema,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { type Grid, GridSchema, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { bitsFromMask, floatsOf, type GridEncoding, maskFromBits } from '../../numeric/given-grid.ts';
 import type { RegimeJudgement } from '../regime/regime.ts';
 import { posteriorToProto, regimeToProto } from '../regime/regime-message.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import type { MappedWindow, Mode } from './energy-map.ts';
-import type { ExplainedNode } from './explanation.ts';
+import type { ExplainedNode, Explanation } from './explanation.ts';
 import type { Levels } from './levels.ts';
-import { bitsFromMask, floatsOf, type GridEncoding, maskFromBits } from './map-input.ts';
 import type { MapState } from './state.ts';
-
-/** Names a stream. */
-export interface StreamName {
-  readonly domain: string;
-  readonly cluster: string;
-}
 
 /** A map with the regime judged of it. */
 export interface JudgedWindow extends MappedWindow {
   readonly regime: RegimeJudgement;
-}
-
-/** One string per stream. */
-export function streamKey({ domain, cluster }: StreamName): string {
-  return `${domain}.${cluster}`;
 }
 
 const MODES: Readonly<Record<Mode, MapMode>> = {
@@ -128,6 +118,30 @@ export function coarsened(map: EnergyMap, level: number, levels: Levels): Energy
   return create(EnergyMapSchema, { ...map, grid, observed: bitsFromMask(coarse.observed), nodes: [], level });
 }
 
+/** Room for what has a size of its own in a map: its times, state, regime and digest, bytes. */
+const MAP_BYTES_BASE = 1024;
+
+/** Bytes a map takes in a reply, at most. */
+export function mapBytes({ grid, observed, nodes }: EnergyMap): number {
+  const names = nodes.reduce((sum, name) => sum + name.length + 2, 0);
+  return (
+    MAP_BYTES_BASE + 4 * (grid?.values.length ?? 0) + (grid?.rawValues.length ?? 0) + observed.length + names
+  );
+}
+
 export function explainedToProto(node: ExplainedNode): MessageInitShape<typeof NodeExplanationSchema> {
   return { ...node, metrics: node.metrics.map((metric) => ({ ...metric })) };
+}
+
+/** Room for the numbers and tags of an explained node and of one of its metrics, bytes. */
+const NODE_BYTES = 48;
+const METRIC_BYTES = 48;
+
+/** Bytes all nodes of an explanation take in a reply, at most, each with at most `top` metrics. */
+export function explanationBytes({ nodes, offsets, metricNames }: Explanation, top: number): number {
+  const longest = metricNames.reduce((most, name) => Math.max(most, Buffer.byteLength(name)), 0);
+  return nodes.reduce((sum, node, at) => {
+    const metrics = Math.min(top, offsets[at + 1]! - offsets[at]!);
+    return sum + NODE_BYTES + Buffer.byteLength(node) + metrics * (METRIC_BYTES + longest);
+  }, 0);
 }

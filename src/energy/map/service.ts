@@ -6,7 +6,6 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Clock } from '../../clock.ts';
 import { type FieldViolation, fieldError } from '../../errors.ts';
 import {
-  BudgetMode,
   type CheckConservationRequest,
   type CheckConservationResponseSchema,
   type ComputeStateRequest,
@@ -15,15 +14,15 @@ import {
   GradientKind,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { Grid } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { applyNegativeRule } from '../../numeric/negative-policy.ts';
 import { runInSlices, type Steps } from '../../numeric/slices.ts';
 import type { GradientScheme } from '../../numeric/stencil.ts';
 import type { Call, Handlers } from '../../rpc/handler.ts';
-import { energyError } from '../errors.ts';
-import { type Budget, type BudgetRule, checkBudget } from './budget.ts';
+import { energyError, refuseLargeReply } from '../errors.ts';
+import { type Budget, budgetRule, checkBudget, powerViolations } from './budget.ts';
 import { digestSteps } from './digest.ts';
 import { type GivenMap, readMapInput } from './map-input.ts';
 import { gridToProto, stateToProto } from './map-message.ts';
-import { applyNegativeRule } from './negative-policy.ts';
 import { type MapState, type StateOptions, stateFieldsSteps, totalsSteps } from './state.ts';
 import { createStatePlans, type StatePlans } from './state-plan.ts';
 
@@ -49,13 +48,6 @@ const SCHEMES: Readonly<Record<GradientKind, GradientScheme>> = {
   [GradientKind.CENTRAL4]: 'CENTRAL4',
 };
 
-const BUDGET_RULES: Readonly<Record<BudgetMode, BudgetRule>> = {
-  [BudgetMode.UNSPECIFIED]: 'CONSERVATIVE',
-  [BudgetMode.CONSERVATIVE]: 'CONSERVATIVE',
-  [BudgetMode.DISSIPATIVE]: 'DISSIPATIVE',
-  [BudgetMode.DRIVEN]: 'DRIVEN',
-};
-
 export function createComputeHandlers(
   deps: ComputeDeps,
 ): Pick<Handlers<typeof EnergyService>, 'computeState' | 'checkConservation'> {
@@ -77,7 +69,7 @@ function* computeStateSteps(
   const { map, options } = parseComputeState(request);
   yield;
   const { rows, cols } = map.field;
-  refuseLargeReply(request, rows * cols, sendBytesMax);
+  refuseLargeReply(replyBytes(request, rows * cols), sendBytesMax);
   refuseNegative(map);
   yield;
   const digest = yield* digestSteps(map.cells, rows, cols);
@@ -147,18 +139,20 @@ function parseCheckConservation(request: CheckConservationRequest) {
   const violations: FieldViolation[] = [];
   const before = readMapInput(request.before, 'before', violations);
   const after = readMapInput(request.after, 'after', violations);
-  const rule = BUDGET_RULES[request.mode] ?? 'CONSERVATIVE';
-  if (rule === 'CONSERVATIVE') {
-    const powers = {
-      sources_watts: request.sourcesWatts,
-      sinks_watts: request.sinksWatts,
-      boundary_flux_watts: request.boundaryFluxWatts,
-    };
-    for (const [field, watts] of Object.entries(powers))
-      if (watts !== 0) violations.push({ field, description: 'must be 0 in a conservative budget' });
+  const rule = budgetRule(request.mode);
+  const powers = {
+    sources_watts: request.sourcesWatts,
+    sinks_watts: request.sinksWatts,
+    boundary_flux_watts: request.boundaryFluxWatts,
+  };
+  violations.push(...powerViolations(rule, powers));
+  if (before && after && before.unit !== after.unit) {
+    const description =
+      before.unit === '1' ? 'must be 1, as before.unit is' : 'must be an energy, as before is';
+    violations.push({ field: 'after.unit', description });
   }
-  if (before && after && before.unit !== after.unit)
-    violations.push({ field: 'after.unit', description: `must be that of before, ${before.unit}` });
+  if (before && after && before.field.cellArea !== after.field.cellArea)
+    violations.push({ field: 'after.cell_area', description: 'must be that of before' });
   if (!before || !after || violations.length > 0) throw fieldError(energyError.domain, violations);
   if (!sameCells(before, after))
     throw energyError('SHAPE_MISMATCH', { before: describeCells(before), after: describeCells(after) });
@@ -184,10 +178,9 @@ function describeCells({ field }: GivenMap): string {
   return `${field.rows}x${field.cols} with ${count} observed`;
 }
 
-function refuseLargeReply(request: ComputeStateRequest, cells: number, bytesMax: number): void {
+function replyBytes(request: ComputeStateRequest, cells: number): number {
   const grids = (request.includeWeights ? 1 : 0) + (request.includeGradient ? 3 : 0);
-  const asked = REPLY_BYTES_BASE + grids * 4 * cells;
-  if (asked > bytesMax) throw energyError('WORK_TOO_LARGE', { limit: bytesMax, asked }, { retryAfterMs: -1 });
+  return REPLY_BYTES_BASE + grids * 4 * cells;
 }
 
 /** Applies the map's negative policy to the cells computed with. */

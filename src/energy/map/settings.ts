@@ -3,14 +3,17 @@ import { create } from '@bufbuild/protobuf';
 import { durationFromMs, durationMs } from '@bufbuild/protobuf/wkt';
 import type { FieldViolation } from '../../errors.ts';
 import {
+  LayoutRule,
   MapMode,
   MetricTransform,
+  Seasonality,
   type StreamConfig,
   StreamConfigSchema,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { Boundary } from '../../gen/homeostat/type/v1/grid_pb.ts';
 import { regimeSettings } from '../regime/regime-message.ts';
 import type { MapSettings, ModeChoice } from './energy-map.ts';
+import type { LayoutKind } from './layout.ts';
 import { boundaryRule } from './map-input.ts';
 import type { Transform } from './sample.ts';
 
@@ -35,6 +38,12 @@ const TRANSFORMS: Readonly<Record<MetricTransform, Transform>> = {
   [MetricTransform.LOGIT]: 'LOGIT',
 };
 
+const LAYOUTS: Readonly<Record<LayoutRule, LayoutKind>> = {
+  [LayoutRule.UNSPECIFIED]: 'DECLARED',
+  [LayoutRule.DECLARED]: 'DECLARED',
+  [LayoutRule.AUTO]: 'AUTO',
+};
+
 /** The configuration with its defaults filled in. An unset mode or transform is itself a choice and stays. */
 export function withDefaults(config: StreamConfig, defaults: StreamDefaults): StreamConfig {
   const regime = regimeSettings(config);
@@ -46,6 +55,8 @@ export function withDefaults(config: StreamConfig, defaults: StreamDefaults): St
     boundary: config.boundary || Boundary.NEUMANN,
     regimeWindows: regime.windows,
     falseAlarmWindows: regime.falseAlarmWindows,
+    layout: config.layout || LayoutRule.DECLARED,
+    seasonality: config.seasonality || Seasonality.HOUR_OF_DAY,
   });
 }
 
@@ -59,6 +70,7 @@ export function mapSettings(config: StreamConfig, defaults: StreamDefaults): Map
     })),
     halfLifeMs: config.halfLife ? durationMs(config.halfLife) : defaults.halfLifeMs,
     boundary: boundaryRule(config.boundary),
+    layout: LAYOUTS[config.layout] ?? 'DECLARED',
   };
 }
 

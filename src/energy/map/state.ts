@@ -25,6 +25,9 @@ export interface MapField {
   readonly boundary: BoundaryRule;
 }
 
+/** As much of a map as its totals depend on. */
+export type MapCells = Omit<MapField, 'spacing' | 'boundary'>;
+
 export interface StateOptions {
   /** Over 0, in the unit of the map. */
   readonly temperature: number;
@@ -123,7 +126,7 @@ export function stateSteps(field: MapField, options: StateOptions, plans: StateP
 }
 
 /** Computes totals and spatial entropy only. O(cells). */
-export function totalsSteps(field: MapField, plans: StatePlans): Steps<Totals> {
+export function totalsSteps(field: MapCells, plans: StatePlans): Steps<Totals> {
   return plans.lend(field.rows, field.cols, function* (plan) {
     return yield* cellTotals(plan, yield* observedCells(plan, field), field.cellArea);
   });
@@ -131,7 +134,7 @@ export function totalsSteps(field: MapField, plans: StatePlans): Steps<Totals> {
 
 /** Computes totals, spatial entropy, mean and variance only. O(cells). */
 export function spreadSteps(
-  field: MapField,
+  field: MapCells,
   plans: StatePlans,
 ): Steps<{ readonly totals: Totals; readonly mean: number; readonly variance: number }> {
   return plans.lend(field.rows, field.cols, function* (plan) {
@@ -145,7 +148,7 @@ export function spreadSteps(
  * Puts the map into the plan, its observed cells one after the other: the grid itself when all are observed, else where
  * the slopes go later.
  */
-function* observedCells(plan: StatePlan, { cells, observed }: MapField): Steps<Float64Array> {
+function* observedCells(plan: StatePlan, { cells, observed }: MapCells): Steps<Float64Array> {
   plan.cells.set(cells);
   yield;
   if (observed === undefined) return plan.cells;

@@ -4,26 +4,24 @@
  * the negative log-likelihood in whitened coordinates without its constant (d/2) ln 2 pi. Invariants: nothing here is
  * ever NaN or infinite; the same windows in the same order give the same bits, also across `state` and `restore`.
  *
- * z_j = (x_j - mu_j) / sqrt(S_jj + f_j), f_j = (0.003 max(|mu_j|, range_j))^2, the range including x, so |z| never
- * passes 1000/3; u = P^-1/2 t(z) (whitening.ts), P from the correlation of S with its variances floored by f as those
- * of z are, else the rounding noise of two idle metrics would count as their correlation; t(z) is z up to 10 and
- * 10 (1 + ln(z / 10)) beyond, else one idle metric that stirs would outweigh many that move; E = sum u_j^2 / 2.
- * mu += a w delta, S = (1 - a w) S + a w delta delta', delta from the old mean; w = min(1, q max(q, 0.1)), q = 1 / r^2,
- * r the mean size of the latest deviations, 1 at the bound of the ordinary. A lone spike is part of what the node is
- * used to be; what persists is an incident, teaches little and stays surprising. Yet it teaches something, and what is
- * not learned forgets nothing, so S outgrows any lasting change at last.
+ * u = P^-1/2 t(z) (whitening.ts), z the deviations (gaussian.ts), P from the correlation of S with its variances floored
+ * as those of z are, else the rounding noise of two idle metrics would count as their correlation; t(z) is z up to 10 and
+ * 10 (1 + ln(z / 10)) beyond, else one idle metric that stirs would outweigh many that move; E = sum u_j^2 / 2. A window is
+ * learned by the step a w, w = min(1, q max(q, 0.1)), q = 1 / r^2, r the mean size of the latest deviations, 1 at the bound
+ * of the ordinary. A lone spike is part of what the node is used to be; what persists is an incident, teaches little and
+ * stays surprising. Yet it teaches something, and what is not learned forgets nothing, so S outgrows any lasting change at
+ * last.
  */
 import { logGammaQ } from '../../numeric/incomplete-gamma.ts';
 import { chiSquareQuantile } from '../../numeric/quantile.ts';
+import { Gaussian, type GaussianState, held } from './gaussian.ts';
 import { type Judgement, METRICS_MAX } from './judgement.ts';
 import { Novelty, type NoveltyState } from './novelty.ts';
-import { median, WarmUp, type WatchedMetric, watchedCovariance } from './warm-up.ts';
-import { createWhiteningScratch, triangle, Whitening, type WhiteningScratch } from './whitening.ts';
+import { WarmUp, type WatchedMetric } from './warm-up.ts';
+import { createWhiteningScratch, Whitening, type WhiteningScratch } from './whitening.ts';
 
 /** Windows between two refreshes of the whitening. */
 const REFRESH_WINDOWS = 20;
-/** Least standard deviation, as a share of the metric's size or range. */
-const DEVIATION_FLOOR = 3e-3;
 /** Deviations up to this many standard deviations count in full, greater ones by their logarithm. */
 const FULL_DEVIATION = 10;
 /** Deviations shorter than this quantile of theirs are ordinary. */
@@ -32,31 +30,25 @@ const ORDINARY_QUANTILE = 0.975;
 const LATEST_SPEED = 384;
 /** Least pull of an incident on S, as a share of that of a window at the bound of the ordinary. */
 const PULL_MIN = 0.1;
-/** Values are held to this size, so that their squares stay finite. */
-const VALUE_MAX = 1e100;
 
 /** Tables and scratch arrays for all models of a stream. */
 export interface StatisticalPlan {
   /** 97.5 % quantile of chi-square by degrees of freedom, 0..64. */
   readonly chiSquareBound: Float64Array;
   readonly scratch: WhiteningScratch;
+  /** t(z) of the metrics present; scratch as well. */
+  readonly deviations: Float64Array;
 }
 
 export function createStatisticalPlan(): StatisticalPlan {
   const chiSquareBound = new Float64Array(METRICS_MAX + 1);
   for (let d = 1; d <= METRICS_MAX; d++) chiSquareBound[d] = chiSquareQuantile(ORDINARY_QUANTILE, d);
-  return { chiSquareBound, scratch: createWhiteningScratch() };
+  return { chiSquareBound, scratch: createWhiteningScratch(), deviations: new Float64Array(METRICS_MAX) };
 }
 
 /** Everything a model has learned, as plain data. */
-export interface NodeModelState {
-  /** Metrics judged, by their places in the stream; the arrays follow this order. */
-  readonly metrics: readonly number[];
-  readonly mean: Float64Array;
-  readonly low: Float64Array;
-  readonly high: Float64Array;
-  /** S and P, packed lower triangles. */
-  readonly covariance: Float64Array;
+export interface NodeModelState extends GaussianState {
+  /** P, a packed lower triangle. */
   readonly correlation: Float64Array;
   readonly windows: number;
   /** Mean size of the latest deviations; undefined before the first judgement. */
@@ -69,11 +61,7 @@ export interface NodeModelState {
 
 export class NodeModel {
   readonly #plan: StatisticalPlan;
-  #metrics: readonly number[] = [];
-  #mean = new Float64Array(0);
-  #low = new Float64Array(0);
-  #high = new Float64Array(0);
-  #covariance = new Float64Array(0);
+  #gaussian = new Gaussian();
   #whitening: Whitening;
   /** Windows learned from. */
   #windows = 0;
@@ -83,11 +71,8 @@ export class NodeModel {
   #warmUp = new WarmUp();
   #novelty = new Novelty(undefined);
 
-  // Scratch, and what follows from the metrics.
+  /** By place in the stream: 1 for the metrics judged. */
   readonly #isJudged = new Uint8Array(METRICS_MAX);
-  #present = new Int32Array(0);
-  #deviation = new Float64Array(0);
-  #z = new Float64Array(0);
 
   /** `ordinal` spreads the refreshes of a stream's nodes over its windows. */
   constructor(plan: StatisticalPlan, ordinal: number) {
@@ -98,12 +83,17 @@ export class NodeModel {
 
   static restore(plan: StatisticalPlan, state: NodeModelState): NodeModel {
     const model = new NodeModel(plan, 0);
-    model.#resize([...state.metrics]);
-    model.#mean.set(state.mean);
-    model.#low.set(state.low);
-    model.#high.set(state.high);
-    model.#covariance.set(state.covariance);
-    model.#whitening = new Whitening(plan.scratch, state.metrics.length, state.correlation.slice());
+    const { metrics, mean, low, high, covariance } = state;
+    model.#judgeBy(
+      new Gaussian({
+        metrics: [...metrics],
+        mean: mean.slice(),
+        low: low.slice(),
+        high: high.slice(),
+        covariance: covariance.slice(),
+      }),
+      state.correlation.slice(),
+    );
     model.#windows = state.windows;
     model.#latest = state.latest;
     model.#untilRefresh = state.untilRefresh;
@@ -115,11 +105,7 @@ export class NodeModel {
   /** The learned state; arrays are borrowed until the next `judge`. */
   state(): NodeModelState {
     return {
-      metrics: this.#metrics,
-      mean: this.#mean,
-      low: this.#low,
-      high: this.#high,
-      covariance: this.#covariance,
+      ...this.#gaussian.state,
       correlation: this.#whitening.correlation,
       windows: this.#windows,
       latest: this.#latest,
@@ -137,18 +123,20 @@ export class NodeModel {
    * is new.
    */
   judge(sample: Float64Array, forgetting: number, out: Judgement): boolean {
-    const present = this.#score(sample, out);
+    const gaussian = this.#gaussian;
+    gaussian.score(sample, out);
+    const present = gaussian.presentCount;
+    const d = gaussian.metrics.length;
     if (present > 0) {
-      const energy = this.#whiten(present, out);
-      const d = this.#metrics.length;
+      const energy = this.#whiten(out);
       const amount = d === 1 ? out.value[0]! : Math.sqrt((2 * out.energy) / d);
       out.evidence = this.#novelty.judge(amount, out.surprise, forgetting);
       const alpha = Math.max(forgetting, 1 / (this.#windows + 1));
-      this.#learn(alpha * this.#weigh(forgetting, energy, present), present);
+      gaussian.learn(alpha * this.#weigh(forgetting, energy, present), this.#plan.scratch.scale);
     }
     this.#windows++;
     const joined = this.#admit(sample, forgetting);
-    if (this.#metrics.length > 0) {
+    if (d > 0 || joined) {
       const isDue = !joined && --this.#untilRefresh <= 0;
       // A refresh out of turn, when a metric joins, leaves the rhythm as it is.
       if (isDue) this.#untilRefresh = REFRESH_WINDOWS;
@@ -157,57 +145,24 @@ export class NodeModel {
     return present > 0;
   }
 
-  /** Fills value, expected and z of `out`; returns how many judged metrics are present. */
-  #score(sample: Float64Array, out: Judgement): number {
-    const d = this.#metrics.length;
-    let present = 0;
-    for (let j = 0; j < d; j++) {
-      const raw = sample[this.#metrics[j]!]!;
-      const mean = this.#mean[j]!;
-      out.metrics[j] = this.#metrics[j]!;
-      out.value[j] = mean;
-      out.expected[j] = mean;
-      out.z[j] = 0;
-      out.contribution[j] = 0.5;
-      this.#deviation[j] = 0;
-      if (Number.isNaN(raw)) continue;
-      const value = held(raw);
-      if (value < this.#low[j]!) this.#low[j] = value;
-      if (value > this.#high[j]!) this.#high[j] = value;
-      const floor = this.#floor(j);
-      const spread = Math.sqrt(this.#covariance[triangle(j) + j]! + floor * floor);
-      const deviation = value - mean;
-      this.#deviation[j] = deviation;
-      out.value[j] = value;
-      // The floor can vanish by underflow; a deviation that small is none.
-      out.z[j] = spread > 0 ? deviation / spread : 0;
-      this.#present[present++] = j;
-    }
-    return present;
-  }
-
-  /** Least standard deviation of a metric, by its mean and its range so far. */
-  #floor(j: number): number {
-    return DEVIATION_FLOOR * Math.max(Math.abs(this.#mean[j]!), this.#high[j]! - this.#low[j]!);
-  }
-
   /** Energy, surprise and contributions from the z of the metrics present, whose share of the energy it gives. */
-  #whiten(present: number, out: Judgement): number {
-    const d = this.#metrics.length;
-    const root = this.#whitening.root(this.#present, present);
-    for (let k = 0; k < present; k++) this.#z[k] = tempered(out.z[this.#present[k]!]!);
+  #whiten(out: Judgement): number {
+    const { metrics, present, presentCount: count } = this.#gaussian;
+    const root = this.#whitening.root(present, count);
+    const { deviations } = this.#plan;
+    for (let k = 0; k < count; k++) deviations[k] = tempered(out.z[present[k]!]!);
     let energy = 0;
-    for (let i = 0; i < present; i++) {
-      const row = i * present;
+    for (let i = 0; i < count; i++) {
+      const row = i * count;
       let u = 0;
-      for (let k = 0; k < present; k++) u += root[row + k]! * this.#z[k]!;
+      for (let k = 0; k < count; k++) u += root[row + k]! * deviations[k]!;
       const contribution = 0.5 * u * u;
-      out.contribution[this.#present[i]!] = contribution;
+      out.contribution[present[i]!] = contribution;
       energy += contribution;
     }
-    out.count = d;
-    out.surprise = Math.max(0, -logGammaQ(present / 2, energy));
-    out.energy = energy + 0.5 * (d - present);
+    out.count = metrics.length;
+    out.surprise = Math.max(0, -logGammaQ(count / 2, energy));
+    out.energy = energy + 0.5 * (metrics.length - count);
     return energy;
   }
 
@@ -220,34 +175,11 @@ export class NodeModel {
     return Math.min(1, ratio * Math.max(ratio, PULL_MIN));
   }
 
-  /**
-   * Learns the deviations of the metrics present, `step` being a w. The variance of a missing one stays and its
-   * covariances fade by sqrt(1 - a w), so that S, now D S D plus a square, stays positive semidefinite.
-   */
-  #learn(step: number, present: number): void {
-    const d = this.#metrics.length;
-    const keep = this.#plan.scratch.scale;
-    const isWhole = present === d;
-    if (!isWhole) keep.fill(1, 0, d);
-    for (let k = 0; k < present; k++) keep[this.#present[k]!] = Math.sqrt(1 - step);
-    let at = 0;
-    for (let i = 0; i < d; i++) {
-      const scaled = step * this.#deviation[i]!;
-      for (let j = 0; j <= i; j++, at++) {
-        const kept = isWhole ? 1 - step : keep[i]! * keep[j]!;
-        this.#covariance[at] = kept * this.#covariance[at]! + scaled * this.#deviation[j]!;
-      }
-    }
-    for (let k = 0; k < present; k++) {
-      const j = this.#present[k]!;
-      this.#mean[j] = this.#mean[j]! + step * this.#deviation[j]!;
-    }
-  }
-
   #refresh(forgetting: number): void {
     const alpha = Math.max(forgetting, 1 / (this.#windows + 1));
     const effective = Math.min(this.#windows, (2 - alpha) / alpha);
-    this.#whitening.refresh(this.#covariance, (j) => this.#floor(j), effective);
+    const gaussian = this.#gaussian;
+    this.#whitening.refresh(gaussian.state.covariance, (j) => gaussian.floor(j), effective);
   }
 
   /** Watches metrics not judged yet and lets those join that are ready; true when any did. */
@@ -257,61 +189,36 @@ export class NodeModel {
       if (this.#isJudged[metric] === 1 || Number.isNaN(value)) continue;
       this.#warmUp.watch(metric, held(value), this.#windows - 1);
     }
-    const count = this.#metrics.length;
+    const count = this.#gaussian.metrics.length;
     const ready = this.#warmUp.takeReady(this.#windows, count === 0, METRICS_MAX - count);
     if (ready.length > 0) this.#join(ready, forgetting);
     return ready.length > 0;
   }
 
-  /** Adds metrics, uncorrelated with those judged already; those of the start correlate as they were watched. */
+  /** Judges by more metrics from now on; the memory begins anew where the first or the second comes. */
   #join(ready: readonly WatchedMetric[], forgetting: number): void {
-    const before = this.state();
-    const old = before.metrics.length;
-    this.#resize([...before.metrics, ...ready.map(({ metric }) => metric)]);
-    this.#mean.set(before.mean);
-    this.#low.set(before.low);
-    this.#high.set(before.high);
-    this.#covariance.set(before.covariance);
-    ready.forEach((one, k) => {
-      const sorted = Float64Array.from(one.values).sort();
-      this.#mean[old + k] = median(sorted);
-      this.#low[old + k] = sorted[0]!;
-      this.#high[old + k] = sorted[sorted.length - 1]!;
-      const row = triangle(old + k) + old;
-      const first = old > 0 ? k : 0;
-      for (let l = first; l <= k; l++) this.#covariance[row + l] = watchedCovariance(one, ready[l]!);
-    });
+    const old = this.#gaussian.metrics.length;
+    this.#judgeBy(this.#gaussian.joined(ready));
     if (old > 1) return;
     this.#novelty = this.#newNovelty();
-    if (this.#metrics.length > 1) return;
+    if (this.#gaussian.metrics.length > 1) return;
     for (const value of ready[0]!.values) this.#novelty.judge(value, 0, forgetting);
   }
 
   /** A memory of nothing yet, in the frame of a metric that is judged alone. */
   #newNovelty(): Novelty {
-    if (this.#metrics.length !== 1) return new Novelty(undefined);
-    const unit = Math.sqrt(this.#covariance[0]! + this.#floor(0) ** 2);
-    return new Novelty({ center: this.#mean[0]!, unit: unit > 0 ? unit : 1 });
+    const { metrics, mean, covariance } = this.#gaussian.state;
+    if (metrics.length !== 1) return new Novelty(undefined);
+    const unit = Math.sqrt(covariance[0]! + this.#gaussian.floor(0) ** 2);
+    return new Novelty({ center: mean[0]!, unit: unit > 0 ? unit : 1 });
   }
 
-  /** Makes room for exactly these metrics; what was learned of them is zero afterwards. */
-  #resize(metrics: readonly number[]): void {
-    const d = metrics.length;
-    this.#metrics = metrics;
-    for (const metric of metrics) this.#isJudged[metric] = 1;
-    this.#mean = new Float64Array(d);
-    this.#low = new Float64Array(d);
-    this.#high = new Float64Array(d);
-    this.#covariance = new Float64Array(triangle(d));
-    this.#whitening = new Whitening(this.#plan.scratch, d);
-    this.#present = new Int32Array(d);
-    this.#deviation = new Float64Array(d);
-    this.#z = new Float64Array(d);
+  /** Puts what is learned of some metrics in force. */
+  #judgeBy(gaussian: Gaussian, correlation?: Float64Array<ArrayBuffer>): void {
+    this.#gaussian = gaussian;
+    for (const metric of gaussian.metrics) this.#isJudged[metric] = 1;
+    this.#whitening = new Whitening(this.#plan.scratch, gaussian.metrics.length, correlation);
   }
-}
-
-function held(value: number): number {
-  return Math.max(-VALUE_MAX, Math.min(VALUE_MAX, value));
 }
 
 /** t(z). */

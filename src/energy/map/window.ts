@@ -5,7 +5,9 @@
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import type { WindowClosed } from '../../gen/homeostat/telemetry/v1/telemetry_events_pb.ts';
 import { MetricKind } from '../../gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
+import { runThrough, type Steps } from '../../numeric/slices.ts';
 import type { DeclaredCell } from './layout.ts';
+import { NODES_PER_STEP } from './order.ts';
 
 export interface WindowMetric {
   readonly name: string;
@@ -49,35 +51,40 @@ const KINDS: Readonly<Record<MetricKind, WindowMetric['kind']>> = {
 };
 
 /** One window from its parts, at least one. Throws RangeError when columns of a part do not fit together. */
-export function readWindow(parts: readonly WindowClosed[]): MapWindow {
+export function* windowSteps(parts: readonly WindowClosed[]): Steps<MapWindow> {
   const first = parts[0]!;
-  const nodes = new Map<string, { declared: DeclaredCell | undefined; readings: Reading[] }>();
+  const nodes = new Map<string, WindowNode & { declared: DeclaredCell | undefined; readings: Reading[] }>();
   for (const part of parts) {
-    const own = part.nodes.map(({ name, cell }) => {
-      const node = nodes.get(name) ?? { declared: undefined, readings: [] };
+    const own: Reading[][] = [];
+    for (const { name, cell } of part.nodes) {
+      const node = nodes.get(name) ?? { name, declared: undefined, readings: [] };
       if (cell) node.declared = { row: cell.row, col: cell.col };
       nodes.set(name, node);
-      return node;
-    });
-    addReadings(
-      part,
-      own.map(({ readings }) => readings),
-    );
+      own.push(node.readings);
+      if (own.length % NODES_PER_STEP === 0) yield;
+    }
+    yield* addReadings(part, own);
   }
   return {
     startMs: timestampMs(first.start!),
     endMs: timestampMs(first.end!),
     metrics: first.metrics.map(({ name, unit, kind }) => ({ name, unit, kind: KINDS[kind] ?? 'GAUGE' })),
-    nodes: [...nodes].map(([name, node]) => ({ name, ...node })),
+    nodes: [...nodes.values()],
     endOfInput: parts.some((part) => part.endOfInput),
   };
 }
 
+/** The same without a pause. */
+export function readWindow(parts: readonly WindowClosed[]): MapWindow {
+  return runThrough(windowSteps(parts));
+}
+
 /** Hands the columns of a part out to its nodes. */
-function addReadings(part: WindowClosed, nodes: readonly Reading[][]): void {
+function* addReadings(part: WindowClosed, nodes: readonly Reading[][]): Steps<void> {
   const columns = part.summaries;
   if (columns === undefined) return;
   for (let row = 0; row < columns.nodeIndex.length; row++) {
+    if (row % NODES_PER_STEP === NODES_PER_STEP - 1) yield;
     const readings = nodes[columns.nodeIndex[row]!];
     const metric = columns.metricIndex[row]!;
     const reading = {

@@ -22,17 +22,18 @@ import type { Call } from '../../rpc/handler.ts';
 import type { Tx } from '../../store/store.ts';
 import { energyError } from '../errors.ts';
 import { type Check, judged } from './check.ts';
+import type { Observation } from './observation.ts';
 import { conclude, type ProofMode } from './proof.ts';
 import {
   chainHead,
-  claimDigest,
+  claimDigests,
   claimNonce,
   findProof,
   findVerified,
   moveChain,
   saveProof,
 } from './proof-store.ts';
-import { type Origin, originFaults, type Parent } from './provenance.ts';
+import { judgeOrigin, type Origin, type Parent } from './provenance.ts';
 import { idBytes, parseReceipt, writeReceipt } from './receipt.ts';
 
 export interface IssueDeps {
@@ -69,6 +70,8 @@ export interface Case {
   /** All checks but PROVENANCE, in their order. */
   readonly checks: readonly Check[];
   readonly origin: Origin;
+  /** What of the map was observed, and so judged. */
+  readonly observation: Observation;
   /** What the receipt says of the maps and of who judged them. */
   readonly facts: Pick<
     MessageInitShape<typeof ProofReceiptBodySchema>,
@@ -85,20 +88,22 @@ const NONE = new Uint8Array(0);
 
 /** Resolves with the proof as it is kept. Throws LEDGER_READ_ONLY, OBSERVATION_REPLAYED and NONCE_REUSED. */
 export async function issueProof(deps: IssueDeps, tx: Tx, call: Call, given: Case): Promise<Proof> {
-  const { mode, origin } = given;
+  const { mode, origin, observation } = given;
   const { stream, digest } = origin;
   const reason = deps.ledger.readOnly();
   if (reason !== undefined)
     throw energyError('LEDGER_READ_ONLY', { reason }, { retryAfterMs: READ_ONLY_RETRY_MS });
-  const replayed = await findVerified(tx, stream, digest);
+  // The same cells under another mask are no new observation, nor are the same observed ones with another filler.
+  const digests = [digest, ...(observation.digest.length > 0 ? [observation.digest] : [])];
+  const replayed = await findVerified(tx, stream, digests);
   if (replayed !== undefined) throw energyError('OBSERVATION_REPLAYED', { proof_id: replayed });
   const proofId = deps.newId();
   const used = await claimNonce(tx, call.principal.id, origin.nonce, proofId);
   if (used !== undefined) throw energyError('NONCE_REUSED', { proof_id: used });
   const issuedAtMs = Math.floor(deps.clock.nowMs());
-  const provenance = originFaults(origin, await parentOf(tx, origin), issuedAtMs);
+  const provenance = judgeOrigin(origin, await parentOf(tx, origin), issuedAtMs);
   const checks = [...given.checks, judged('PROVENANCE', provenance)];
-  const { verdict, quality } = conclude(mode, checks);
+  const { verdict, quality } = conclude(mode, checks, observation.count / observation.cells);
   const receipt = writeReceipt(
     {
       ...given.facts,
@@ -108,6 +113,9 @@ export async function issueProof(deps: IssueDeps, tx: Tx, call: Call, given: Cas
       verdict: ProofVerdict[verdict],
       qualityPpb: Math.round(PPB * quality),
       observationDigest: digest,
+      observedCount: observation.count,
+      observedDigest: observation.digest,
+      submitterKey: provenance.submitterKey ?? NONE,
       nonce: origin.nonce,
       capturedAtMs: BigInt(origin.capturedAtMs),
       issuedAtMs: BigInt(issuedAtMs),
@@ -118,7 +126,7 @@ export async function issueProof(deps: IssueDeps, tx: Tx, call: Call, given: Cas
     },
     deps.ledger.sign,
   );
-  if (verdict === 'VERIFIED') await claimDigest(tx, stream, digest, proofId);
+  if (verdict === 'VERIFIED') await claimDigests(tx, stream, digests, proofId);
   if (stream) await moveChain(tx, stream, receipt.hash);
   const { index } = await deps.ledger.append(tx, LEDGER_KIND, proofId, receipt.bytes);
   const proof = create(ProofSchema, {

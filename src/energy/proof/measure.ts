@@ -4,7 +4,7 @@
  * observed speak neither for nor against: where shapes are compared they take the other map's value. Pure; in slices.
  */
 import type { Steps } from '../../numeric/slices.ts';
-import { type BudgetRule, checkBudget } from '../map/budget.ts';
+import { type BudgetRule, checkBudget, ENTROPY_ROUNDING, entropyFall } from '../map/budget.ts';
 import { type MapField, type Totals, totalsSteps } from '../map/state.ts';
 import { createStatePlans, type StatePlans } from '../map/state-plan.ts';
 import {
@@ -58,8 +58,6 @@ export interface Measured {
   readonly faults: readonly string[];
 }
 
-/** Rounding of an entropy, which is no fall. */
-const ENTROPY_ROUNDING = 1e-9;
 const ENTROPY_TOLERANCE = 1e-3;
 const PLANS_KEPT = 4;
 
@@ -86,7 +84,7 @@ export function* measureSteps(evidence: Evidence, { spectra, plans }: Instrument
     judged('ENERGY_BUDGET', largest(yield* budgetMeasures(evidence, totals, before))),
     judged(
       'ENTROPY_PRODUCTION',
-      before && budget.rule === 'CONSERVATIVE' ? entropyFall(before, totals) : undefined,
+      before && budget.rule === 'CONSERVATIVE' ? entropyMeasure(before, totals) : undefined,
     ),
     judged('SPECTRUM', measured(distance, 'the waves predicted have another power than those observed')),
     judged(
@@ -171,11 +169,11 @@ function fluxMeasure(budget: Budget | undefined, totals: Totals, before?: Totals
   };
 }
 
-/** Fall in standard errors, the larger of the two maps'; undefined where a map has no entropy. */
-function entropyFall(before: Totals, after: Totals): Measure | undefined {
-  if (before.spatialEntropy === undefined || after.spatialEntropy === undefined) return undefined;
-  const fall = Math.max(0, before.spatialEntropy - after.spatialEntropy - ENTROPY_ROUNDING);
-  const error = Math.sqrt(Math.max(before.spatialEntropyVariance, after.spatialEntropyVariance));
+/** Fall in standard errors; undefined where a map has no entropy. */
+function entropyMeasure(before: Totals, after: Totals): Measure | undefined {
+  const fallen = entropyFall(before, after);
+  if (fallen === undefined) return undefined;
+  const { fall, error } = fallen;
   return { value: ratioOf(fall, error), detail: `entropy fell by ${fall} nats` };
 }
 

@@ -6,6 +6,7 @@
 import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
 import type { Clock } from '../../clock.ts';
 import { type FieldViolation, fieldError } from '../../errors.ts';
+import { BudgetMode, Regime, type StreamConfig } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import {
   type ListProofsRequest,
   ProofService,
@@ -20,13 +21,22 @@ import { type Call, type Handlers, type ServiceBinding, serviceBinding } from '.
 import type { Store } from '../../store/store.ts';
 import { energyError } from '../errors.ts';
 import { digestSteps } from '../map/digest.ts';
-import type { StreamName } from '../map/map-message.ts';
 import type { MapField } from '../map/state.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import { type Case, type IssueDeps, issueProof } from './issue-service.ts';
-import { createInstruments, type Evidence, type Instruments, measureSteps } from './measure.ts';
+import { type Budget, createInstruments, type Evidence, type Instruments, measureSteps } from './measure.ts';
+import { observationSteps } from './observation.ts';
 import { findProof, listProofs, type ProofFilter } from './proof-store.ts';
 import { idBytes, idText, parseReceipt } from './receipt.ts';
-import { readClaim, readMap, readPrediction, requireShape, TIME_MAX_MS, type Told } from './request.ts';
+import {
+  readClaim,
+  readMap,
+  readPrediction,
+  requireShape,
+  ruledBudget,
+  TIME_MAX_MS,
+  type Told,
+} from './request.ts';
 
 export interface ProofServiceDeps extends IssueDeps {
   readonly clock: Clock;
@@ -34,7 +44,9 @@ export interface ProofServiceDeps extends IssueDeps {
   /** Longest time one computation holds the event loop, ms. */
   readonly sliceMs: number;
   /** Throws STREAM_NOT_FOUND for a stream nobody has seen. */
-  readonly requireStream: (stream: StreamName) => Promise<unknown>;
+  readonly requireStream: (
+    stream: StreamName,
+  ) => Promise<{ readonly config: Pick<StreamConfig, 'budgetMode'> }>;
   /** How probable each regime is of a map, as if it came next in its stream, or of it alone; in the order of Regime. */
   readonly judge: (
     stream: StreamName | undefined,
@@ -117,39 +129,55 @@ export function createProofService(given: ProofServiceDeps): ServiceBinding {
 async function examineClaim(deps: Deps, request: ProveClaimRequest, call: Call): Promise<Case> {
   const told = readClaim(request);
   const { stream, map } = told;
-  if (stream) await deps.requireStream(stream);
+  const budget = await budgetOf(deps, told, stream);
   const { posterior, modelVersion } = await deps.judge(stream, map.field, call.signal);
   const { claimedRegime } = request;
   return examine(deps, call, {
     told,
     mode: 'CLAIM',
     stream,
-    reference: told.before,
-    evidence: { probability: posterior[claimedRegime - 1] ?? 0 },
+    reference: told.before?.cells,
+    evidence: { budget, probability: probabilityOf(claimedRegime, posterior) },
     facts: { claimedRegime, modelVersion },
   });
+}
+
+/** How probable a claimed regime is; undefined where none can be told yet, which speaks neither for a claim nor against it. */
+function probabilityOf(claimed: Regime, posterior: readonly number[]): number | undefined {
+  const isWarmingUp = posterior[Regime.WARMING_UP - 1] === 1;
+  return isWarmingUp && claimed !== Regime.WARMING_UP ? undefined : (posterior[claimed - 1] ?? 0);
 }
 
 async function examinePrediction(deps: Deps, request: ProvePredictionRequest, call: Call): Promise<Case> {
   const told = readPrediction(request);
   const forecast = request.forecastId === '' ? undefined : await forecastOf(deps, request, told);
   const stream = forecast?.stream ?? told.stream;
-  if (stream) await deps.requireStream(stream);
+  const budget = await budgetOf(deps, told, stream);
   const horizon = forecast?.horizon ?? request.horizon ?? 1;
-  const reference = forecast?.prediction ?? told.predicted!;
   return examine(deps, call, {
     told,
     mode: 'PREDICTION',
     stream,
-    reference,
+    reference: forecast?.prediction ?? told.predicted!.cells,
     evidence: {
-      predicted: new Float64Array(reference),
+      budget,
+      predicted: forecast ? new Float64Array(forecast.prediction) : told.predicted!.field.cells,
       interval: forecast,
       pointwiseMax: stream && (await deps.q95Of(stream, horizon)),
     },
     facts: { horizon, modelVersion: forecast?.modelVersion ?? 0, forecastId: idBytes(request.forecastId) },
     ...(forecast && { target: { startMs: forecast.targetStartMs, endMs: forecast.targetEndMs } }),
   });
+}
+
+/** The budget told, by the rule of its stream. Throws STREAM_NOT_FOUND, and FIELD_INVALID where that speaks against it. */
+async function budgetOf(
+  deps: Deps,
+  { budget }: Told,
+  stream: StreamName | undefined,
+): Promise<Budget | undefined> {
+  const record = stream && (await deps.requireStream(stream));
+  return budget && ruledBudget(budget, record?.config.budgetMode ?? BudgetMode.UNSPECIFIED);
 }
 
 /** The forecast named. Throws FORECAST_NOT_FOUND, and what speaks against what is said of it. */
@@ -188,18 +216,19 @@ interface Question {
 /** Measures the map and takes the digests. */
 async function examine(deps: Deps, call: Call, question: Question): Promise<Case> {
   const { told, mode, stream, reference, evidence, facts, target } = question;
-  const { map, budget, said } = told;
+  const { map, said } = told;
   const { rows, cols } = map.field;
   const { checks, faults } = await inSlices(
     deps,
     call,
-    measureSteps({ ...said, ...evidence, observed: map.field, budget }, deps.instruments),
+    measureSteps({ ...said, ...evidence, observed: map.field }, deps.instruments),
   );
   const digestOf = (cells: Float32Array) => inSlices(deps, call, digestSteps(cells, rows, cols));
   return {
     mode,
     checks,
     facts: { ...facts, ...(reference && { referenceDigest: await digestOf(reference) }) },
+    observation: await inSlices(deps, call, observationSteps(map.cells, map.field)),
     origin: {
       stream,
       digest: await digestOf(map.cells),
@@ -243,7 +272,11 @@ async function verifyReceipt(deps: Deps, { receipt, map }: VerifyReceiptRequest,
   if (given) {
     const { rows, cols } = given.field;
     const digest = await inSlices(deps, call, digestSteps(given.cells, rows, cols));
+    const observation = await inSlices(deps, call, observationSteps(given.cells, given.field));
     if (!sameHash(digest, body.observationDigest)) failures.push('it is of another map');
+    // A map without a mask does not say which of its cells were observed.
+    else if (map!.observed.length > 0 && !sameHash(observation.digest, body.observedDigest))
+      failures.push('other cells of the map were observed');
   }
   return { valid: failures.length === 0, failures, body };
 }

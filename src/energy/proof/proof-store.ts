@@ -6,7 +6,7 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type Proof, ProofSchema } from '../../gen/homeostat/energy/v1/proof_service_pb.ts';
 import type { Migration, Tx } from '../../store/store.ts';
-import type { StreamName } from '../map/map-message.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 
 interface ProofRow {
   proof_id: string;
@@ -132,17 +132,18 @@ export async function listProofs(reader: Reader, filter: ProofFilter): Promise<P
   return rows.map(({ payload }) => fromBinary(ProofSchema, payload));
 }
 
-/** The proof that verified this observation of the stream. */
+/** A proof that verified an observation of the stream by one of these digests. */
 export async function findVerified(
   tx: Tx,
   stream: StreamName | undefined,
-  digest: Uint8Array,
+  digests: readonly Uint8Array[],
 ): Promise<string | undefined> {
   const row = await tx
     .query<ProofTables>()
     .selectFrom('energy_proof_digest')
     .select('proof_id')
-    .where((column) => column.and({ ...keyOf(stream), digest: hex(digest) }))
+    .where((column) => column.and(keyOf(stream)))
+    .where('digest', 'in', digests.map(hex))
     .executeTakeFirst();
   return row?.proof_id;
 }
@@ -172,19 +173,19 @@ export async function claimNonce(
 }
 
 /**
- * Marks an observation of a stream as verified. The caller has looked in this transaction that it is not: a server that
- * does so meanwhile is a conflict, which begins the transaction again.
+ * Marks an observation of a stream as verified, by each of its digests. The caller has looked in this transaction that it
+ * is not: a server that does so meanwhile is a conflict, which begins the transaction again.
  */
-export async function claimDigest(
+export async function claimDigests(
   tx: Tx,
   stream: StreamName | undefined,
-  digest: Uint8Array,
+  digests: readonly Uint8Array[],
   proofId: string,
 ): Promise<void> {
   await tx
     .query<ProofTables>()
     .insertInto('energy_proof_digest')
-    .values({ ...keyOf(stream), digest: hex(digest), proof_id: proofId })
+    .values(digests.map((digest) => ({ ...keyOf(stream), digest: hex(digest), proof_id: proofId })))
     .onConflict((conflict) => conflict.doNothing())
     .execute();
 }

@@ -4,7 +4,7 @@
  */
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { type FieldViolation, fieldError } from '../../errors.ts';
-import { BudgetMode } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
+import type { BudgetMode } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type {
   ProofBudget,
   ProofContext,
@@ -12,20 +12,25 @@ import type {
   ProvePredictionRequest,
 } from '../../gen/homeostat/energy/v1/proof_service_pb.ts';
 import type { Grid, MapInput } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import { applyNegativeRule } from '../../numeric/negative-policy.ts';
 import { energyError } from '../errors.ts';
-import type { BudgetRule } from '../map/budget.ts';
-import { type GivenMap, readMapInput } from '../map/map-input.ts';
-import type { StreamName } from '../map/map-message.ts';
-import { applyNegativeRule } from '../map/negative-policy.ts';
+import { budgetRule, powerViolations } from '../map/budget.ts';
+import { type GivenMap, readGridLike, readMapInput } from '../map/map-input.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import type { Budget, Evidence } from './measure.ts';
 import type { SubmitterSignature } from './provenance.ts';
+
+/** A budget as it is told: by what rule it is judged is its stream's to say. */
+export interface DeclaredBudget extends Omit<Budget, 'rule'> {
+  readonly mode: BudgetMode;
+}
 
 /** What is told of the map observed, its cells computed with after its negative policy. */
 export interface Told {
   readonly map: GivenMap;
-  readonly budget: Budget | undefined;
-  /** The earlier map as given. */
-  readonly before: Float32Array | undefined;
+  readonly budget: DeclaredBudget | undefined;
+  /** The earlier map. */
+  readonly before: GivenMap | undefined;
   readonly said: Pick<Evidence, 'bounds' | 'claimedTotal' | 'claimedEntropy'>;
   readonly stream: StreamName | undefined;
   readonly capturedAtMs: number;
@@ -36,19 +41,12 @@ export interface Told {
 }
 
 export interface PredictionTold extends Told {
-  /** The cells predicted; undefined where a forecast of the server is to be proven. */
-  readonly predicted: Float32Array | undefined;
+  /** The map predicted; undefined where a forecast of the server is to be proven. */
+  readonly predicted: GivenMap | undefined;
 }
 
 /** Times that a Date can hold, ms to either side of 1970. */
 export const TIME_MAX_MS = 8.64e15;
-
-const RULES: Readonly<Record<BudgetMode, BudgetRule>> = {
-  [BudgetMode.UNSPECIFIED]: 'CONSERVATIVE',
-  [BudgetMode.CONSERVATIVE]: 'CONSERVATIVE',
-  [BudgetMode.DISSIPATIVE]: 'DISSIPATIVE',
-  [BudgetMode.DRIVEN]: 'DRIVEN',
-};
 
 /** Reads a claim. Throws FIELD_INVALID, SHAPE_MISMATCH and NEGATIVE_ENERGY. */
 export function readClaim({ map, context }: ProveClaimRequest): Told {
@@ -65,9 +63,32 @@ export function readPrediction(request: ProvePredictionRequest): PredictionTold 
   if ((predicted === undefined) === (forecastId === ''))
     violations.push({ field: 'predicted', description: 'exactly one of it and forecast_id must be set' });
   const told = readContext(observed, 'observed', context!, violations);
-  const cells = told && predicted && readCells(observed!, predicted, told.map, 'predicted', violations);
+  const map = told && predicted && readAlike(observed!, predicted, told.map, 'predicted', violations);
   if (told === undefined || violations.length > 0) throw fieldError(energyError.domain, violations);
-  return { ...told, predicted: cells };
+  return { ...told, predicted: map };
+}
+
+/**
+ * The budget by the rule its stream is configured with, or by its own where that promises nothing. A stream that is driven
+ * or dissipative is never judged as a closed one, nor may powers be declared that a conservative one cannot have: a mode
+ * other than the stream's is FIELD_INVALID, as are powers in a conservative budget.
+ */
+export function ruledBudget({ mode, ...budget }: DeclaredBudget, configured: BudgetMode): Budget {
+  const violations: FieldViolation[] = [];
+  if (configured && mode && mode !== configured)
+    violations.push({
+      field: 'context.budget.mode',
+      description: `must be that of the stream, ${budgetRule(configured)}, or unset`,
+    });
+  const rule = budgetRule(configured || mode);
+  const powers = {
+    'context.budget.sources_watts': budget.sources,
+    'context.budget.sinks_watts': budget.sinks,
+    'context.budget.boundary_flux_watts': budget.boundaryFlux ?? 0,
+  };
+  violations.push(...powerViolations(rule, powers));
+  if (violations.length > 0) throw fieldError(energyError.domain, violations);
+  return { ...budget, rule };
 }
 
 /** Reads a map that a receipt is said to be of. Throws FIELD_INVALID. */
@@ -103,18 +124,22 @@ function readContext(
   if (map === undefined) return undefined;
   applyPolicy(map.field.cells, map);
   const { bounds, budget, stream, submitterSignature } = context;
-  const before = budget?.before && readCells(input!, budget.before, map, 'context.budget.before', violations);
+  const before = budget?.before && readAlike(input!, budget.before, map, 'context.budget.before', violations);
   const { least, greatest } = bounds ?? {};
+  const { claimedTotal, claimedEntropy } = context;
   return {
     map,
     before,
     budget: budget && before && readBudget(input!, budget, map, before, violations),
     said: {
       ...((least !== undefined || greatest !== undefined) && {
-        bounds: { least: least ?? Number.NEGATIVE_INFINITY, greatest: greatest ?? Number.POSITIVE_INFINITY },
+        bounds: {
+          least: (least ?? Number.NEGATIVE_INFINITY) * map.factor,
+          greatest: (greatest ?? Number.POSITIVE_INFINITY) * map.factor,
+        },
       }),
-      claimedTotal: context.claimedTotal,
-      claimedEntropy: context.claimedEntropy,
+      claimedTotal: claimedTotal === undefined ? undefined : claimedTotal * map.factor,
+      claimedEntropy,
     },
     stream: stream && { domain: stream.domain, cluster: stream.cluster },
     capturedAtMs,
@@ -132,32 +157,18 @@ function readBudget(
   input: MapInput,
   budget: ProofBudget,
   map: GivenMap,
-  given: Float32Array,
+  earlier: GivenMap,
   violations: FieldViolation[],
-): Budget | undefined {
-  const rule = RULES[budget.mode] ?? 'CONSERVATIVE';
-  if (rule === 'CONSERVATIVE') {
-    const powers = {
-      sources_watts: budget.sourcesWatts,
-      sinks_watts: budget.sinksWatts,
-      boundary_flux_watts: budget.boundaryFluxWatts ?? 0,
-    };
-    for (const [field, watts] of Object.entries(powers))
-      if (watts !== 0)
-        violations.push({
-          field: `context.budget.${field}`,
-          description: 'must be 0 in a conservative budget',
-        });
-  }
+): DeclaredBudget | undefined {
   const inflow = readFlow(input, budget.inflow, map, 'context.budget.inflow', violations);
   const outflow = readFlow(input, budget.outflow, map, 'context.budget.outflow', violations);
   if ((budget.inflow === undefined) !== (budget.outflow === undefined))
     violations.push({ field: 'context.budget.inflow', description: 'goes together with outflow' });
-  const before = new Float64Array(given);
+  const before = earlier.field.cells;
   applyPolicy(before, map);
   return {
     before,
-    rule,
+    mode: budget.mode,
     dt: budget.dtSeconds ?? 1,
     sources: budget.sourcesWatts,
     sinks: budget.sinksWatts,
@@ -166,6 +177,7 @@ function readBudget(
   };
 }
 
+/** A grid of watts, whatever the unit of the map. */
 function readFlow(
   input: MapInput,
   grid: Grid | undefined,
@@ -173,27 +185,24 @@ function readFlow(
   path: string,
   violations: FieldViolation[],
 ): Float64Array | undefined {
-  const cells = grid && readCells(input, grid, map, path, violations);
+  const cells = grid && readAlike({ ...input, unit: '' }, grid, map, path, violations)?.field.cells;
   const negative = cells?.findIndex((watts) => watts < 0) ?? -1;
   if (negative >= 0)
     violations.push({ field: path, description: `must be at least 0, cell ${negative} is not` });
-  return cells && new Float64Array(cells);
+  return cells;
 }
 
-/** Cells of a grid that goes with the map observed. */
-function readCells(
+/** A grid that goes with the map observed, of its unit. */
+function readAlike(
   input: MapInput,
   grid: Grid,
   map: GivenMap,
   path: string,
   violations: FieldViolation[],
-): Float32Array | undefined {
-  const own: FieldViolation[] = [];
-  const read = readMapInput({ ...input, grid, observed: new Uint8Array(0) }, path, own);
-  for (const { field, description } of own)
-    violations.push({ field: field.replace(`${path}.grid`, path), description });
+): GivenMap | undefined {
+  const read = readGridLike(input, grid, path, violations);
   if (read) requireShape(read.field, map);
-  return read?.cells;
+  return read;
 }
 
 /** Applies the negative policy of the map observed, over its observed cells. */

@@ -78,12 +78,14 @@ export class ChangePoints {
   readonly #threshold: number;
 
   /** `statistics`: how many series; `falseAlarmWindows`: mean windows between two false alarms of all together. */
-  constructor(statistics: number, falseAlarmWindows: number, from?: ChangePointState) {
-    this.#threshold = alarmThreshold(statistics, falseAlarmWindows);
-    this.#windows = from?.windows ?? 0;
+  constructor(statistics: number, falseAlarmWindows: number, from?: ChangePointState | ChangePoints) {
+    const isCopy = from instanceof ChangePoints;
+    this.#threshold = isCopy ? from.#threshold : alarmThreshold(statistics, falseAlarmWindows);
+    this.#windows = (isCopy ? from.#windows : from?.windows) ?? 0;
     this.#alarm = from?.alarm;
-    this.#series = from
-      ? from.series.map((each) => ({
+    const series = isCopy ? from.#series : from?.series;
+    this.#series = series
+      ? series.map((each) => ({
           ...each,
           scores: new SequentialScores(each.scores),
           misses: new SequentialScores(each.misses),

@@ -1,6 +1,5 @@
 /** Regimes of maps handed in: of a series as a stream's would be, of fewer maps than 16 by how the newest one's cells lie. */
 import type { Steps } from '../../numeric/slices.ts';
-import type { BoundaryRule } from '../../numeric/stencil.ts';
 import type { StatePlans } from '../map/state-plan.ts';
 import { shapeOf } from './feature.ts';
 import { createMeasure, type Measure } from './measure.ts';
@@ -45,36 +44,30 @@ export function createMapTools(plans: StatePlans): MapTools {
 }
 
 /**
- * Judges the newest of some maps, at least one, oldest first and evenly spaced; `onsetMs` is the number of a map, from 0.
- * O(cells log cells) a map.
+ * Judges the newest of some maps, at least one, oldest first and evenly spaced; `onsetMs` is the number of a map, from 0,
+ * and `sinceOnsetMs` a count of maps. O(cells log cells) a map.
  */
-export function* judgeMapsSteps(
-  maps: readonly GivenCells[],
-  boundary: BoundaryRule,
-  tools: MapTools,
-): Steps<RegimeJudgement> {
-  if (maps.length < WINDOWS_MIN) return yield* judgeAlone(maps.at(-1)!, boundary, tools);
+export function* judgeMapsSteps(maps: readonly GivenCells[], tools: MapTools): Steps<RegimeJudgement> {
+  if (maps.length < WINDOWS_MIN) return yield* judgeAlone(maps.at(-1)!, tools);
   const tracker = new RegimeTracker({ ...REGIME_DEFAULTS, windows: Math.max(WINDOWS_MIN, maps.length) });
   const last = maps.length - 1;
-  for (let at = 0; at < last; at++) yield* tracker.learn(yield* observe(maps[at]!, boundary, at, tools));
-  const judged = yield* tracker.fold(yield* observe(maps[last]!, boundary, last, tools), 'SERIES');
+  for (let at = 0; at < last; at++) yield* tracker.learn(yield* observe(maps[at]!, at, tools));
+  const judged = yield* tracker.fold(yield* observe(maps[last]!, last, tools), 'SERIES');
   return { ...judged, label: likeliest(judged.posterior), changedFrom: undefined };
 }
 
-function* observe(map: GivenCells, boundary: BoundaryRule, at: number, { plans }: MapTools) {
-  const field = { ...map, observed: map.observed, boundary, cellArea: 1, spacing: 1 };
-  return yield* observeSteps(field, { layout: '', startMs: at }, plans);
+function* observe(map: GivenCells, at: number, { plans }: MapTools) {
+  return yield* observeSteps({ ...map, observed: map.observed }, { layout: '', startMs: at }, plans);
 }
 
-function* judgeAlone(map: GivenCells, boundary: BoundaryRule, tools: MapTools): Steps<RegimeJudgement> {
-  const seen = yield* observe(map, boundary, 0, tools);
-  const nothing = { changedFrom: undefined, onsetMs: undefined, sinceAlarm: undefined };
+function* judgeAlone(map: GivenCells, tools: MapTools): Steps<RegimeJudgement> {
+  const seen = yield* observe(map, 0, tools);
   if (seen.count === 0) return { ...NOTHING_JUDGED, basis: 'SPATIAL', windows: 1 };
   const features = shapeOf(yield* tools.measureOf(map.rows, map.cols).record(seen, []));
   const logits = logitsOf(SPATIAL_MODEL, features);
   const posterior = posteriorOf(logits, 1);
   return {
-    ...nothing,
+    ...NOTHING_JUDGED,
     label: likeliest(posterior),
     posterior,
     logits,

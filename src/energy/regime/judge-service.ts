@@ -6,9 +6,9 @@
 import type { Clock } from '../../clock.ts';
 import { runInSlices } from '../../numeric/slices.ts';
 import type { Forecaster, ForecastMap } from '../forecast/forecaster.ts';
-import type { StreamName } from '../map/map-message.ts';
 import type { MapField } from '../map/state.ts';
 import { createStatePlans } from '../map/state-plan.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import { createMapTools, judgeMapsSteps } from './judge-maps.ts';
 import { observeSteps } from './observation.ts';
 import { REGIME_MODEL_VERSION } from './regime-model.ts';
@@ -42,7 +42,7 @@ export function createJudge(deps: JudgeDeps) {
     signal: AbortSignal,
   ): Promise<RegimeOpinion> => {
     const options = { clock: deps.clock, sliceMs: deps.sliceMs, signal };
-    const alone = () => runInSlices(judgeMapsSteps([map], map.boundary, tools), options);
+    const alone = () => runInSlices(judgeMapsSteps([map], tools), options);
     const inStream = (name: StreamName) =>
       deps.withStream(name, async ({ forecaster: { latest }, regime }) => {
         if (latest?.rows !== map.rows || latest.cols !== map.cols) return alone();

@@ -89,27 +89,53 @@ export function createMeasure(rows: number, cols: number): Measure {
   };
 }
 
-function* slopeKurtosis({ rows, cols, cells, observed }: RegimeMap): Steps<number | undefined> {
-  let [count, second, fourth] = [0, 0, 0];
-  const add = (at: number, next: number) => {
-    if (observed[at] === 0 || observed[next] === 0) return;
-    const square = (cells[next]! - cells[at]!) ** 2;
-    count++;
-    second += square;
-    fourth += square * square;
-  };
-  for (let row = 0, done = 0; row < rows; row++) {
-    for (let col = 0, at = row * cols; col < cols; col++, at++) {
-      if (col + 1 < cols) add(at, at + 1);
-      if (row + 1 < rows) add(at, at + cols);
-    }
-    done += cols;
-    if (done < STEP_CELLS) continue;
-    done = 0;
-    yield;
+function* slopeKurtosis(map: RegimeMap): Steps<number | undefined> {
+  const sums: SlopeSums = { count: 0, second: 0, fourth: 0 };
+  const rowsAtOnce = Math.max(1, Math.floor(STEP_CELLS / map.cols));
+  for (let row = 0; row < map.rows; row += rowsAtOnce) {
+    addSlopes(map, row, Math.min(map.rows, row + rowsAtOnce), sums);
+    if (row + rowsAtOnce < map.rows) yield;
   }
+  const { count, second, fourth } = sums;
   const kurtosis = (fourth * count) / (second * second) - 3;
   return Number.isFinite(kurtosis) ? kurtosis : undefined;
+}
+
+/** Number, squares and fourth powers of differences between neighbors. */
+interface SlopeSums {
+  count: number;
+  second: number;
+  fourth: number;
+}
+
+/** Adds the differences of each cell of these rows to the one on its right and the one below it. */
+function addSlopes(
+  { rows, cols, cells, observed }: RegimeMap,
+  from: number,
+  to: number,
+  sums: SlopeSums,
+): void {
+  let { count, second, fourth } = sums;
+  for (let row = from; row < to; row++) {
+    for (let col = 0, at = row * cols; col < cols; col++, at++) {
+      if (observed[at] === 0) continue;
+      if (col + 1 < cols && observed[at + 1] !== 0) {
+        const square = (cells[at + 1]! - cells[at]!) ** 2;
+        count++;
+        second += square;
+        fourth += square * square;
+      }
+      if (row + 1 < rows && observed[at + cols] !== 0) {
+        const square = (cells[at + cols]! - cells[at]!) ** 2;
+        count++;
+        second += square;
+        fourth += square * square;
+      }
+    }
+  }
+  sums.count = count;
+  sums.second = second;
+  sums.fourth = fourth;
 }
 
 /** Squared differences to the maps before, and the orders cells stood in over the last four. */
@@ -147,6 +173,11 @@ function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: numb
   const im = arena.float64(rows * stride);
   const side = Math.max(rows, cols);
   const shells = Math.floor(side / 2);
+  /** Of each wave kept, row by row. */
+  const frequencies = Float64Array.from({ length: rows * kept }, (_, wave) => {
+    const [i, j] = [Math.floor(wave / kept), wave % kept];
+    return Math.hypot(Math.min(i, rows - i) / rows, j / cols);
+  });
   const [power, weight] = [new Float64Array(shells + 1), new Float64Array(shells + 1)];
   const scale = 1 / Math.sqrt(rows * cols);
   return (map, mean) => {
@@ -160,16 +191,24 @@ function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: numb
     weight.fill(0);
     const floor = POWER_MIN * map.variance * map.count;
     let [count, total, logs, moment] = [0, 0, 0, 0];
+    let product = 1;
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < kept; j++) {
         if (i === 0 && j === 0) continue;
         const at = i * stride + j;
-        const frequency = Math.hypot(Math.min(i, rows - i) / rows, j / cols);
+        const frequency = frequencies[i * kept + j]!;
         const waves = j === 0 || 2 * j === cols ? 1 : 2;
         const size = re[at]! ** 2 + im[at]! ** 2;
         count += waves;
         total += waves * size;
-        logs += waves * Math.log(size + floor);
+        const term = size + floor;
+        // One logarithm of a product in place of one each, where products stay well within doubles.
+        if (term < 1e-60 || term > 1e60) logs += waves * Math.log(term);
+        else product *= waves === 2 ? term * term : term;
+        if (product < 1e-150 || product > 1e150) {
+          logs += Math.log(product);
+          product = 1;
+        }
         moment += waves * size * frequency;
         const shell = Math.round(frequency * side);
         if (shell > shells) continue;
@@ -180,7 +219,7 @@ function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: numb
     return {
       slope: shellSlope(power, weight, floor),
       centroid: moment / total,
-      flatness: Math.exp(logs / count) / (total / count),
+      flatness: Math.exp((logs + Math.log(product)) / count) / (total / count),
       modes,
     };
   };

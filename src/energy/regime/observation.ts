@@ -3,15 +3,13 @@
  * row-major, in the unit of the map; times are milliseconds since 1970.
  */
 import type { Steps } from '../../numeric/slices.ts';
-import type { BoundaryRule } from '../../numeric/stencil.ts';
-import { type MapField, spreadSteps } from '../map/state.ts';
+import { type MapCells, spreadSteps } from '../map/state.ts';
 import type { StatePlans } from '../map/state-plan.ts';
 
 /** One map in time. Arrays are borrowed until the next map. */
 export interface RegimeMap {
   readonly rows: number;
   readonly cols: number;
-  readonly boundary: BoundaryRule;
   /** What its cells are laid out on: another layout or shape starts what is spatial anew. */
   readonly layout: string;
   readonly startMs: number;
@@ -39,15 +37,18 @@ export interface RegimePlace {
 }
 
 /** A map handed in as one to be judged. O(cells). */
-export function* observeSteps(field: MapField, place: RegimePlace, plans: StatePlans): Steps<RegimeMap> {
-  const { rows, cols, boundary, cells } = field;
+export function* observeSteps(
+  field: Omit<MapCells, 'cellArea'>,
+  place: RegimePlace,
+  plans: StatePlans,
+): Steps<RegimeMap> {
+  const { rows, cols, cells } = field;
   const { totals, variance } = yield* spreadSteps({ ...field, cellArea: 1 }, plans);
   const observed = field.observed ?? new Uint8Array(cells.length).fill(1);
   const { count, net } = totals;
   return {
     rows,
     cols,
-    boundary,
     ...place,
     cells,
     observed,

@@ -15,9 +15,9 @@ import { MapInputSchema } from '../../gen/homeostat/type/v1/grid_pb.ts';
 import { runInSlices } from '../../numeric/slices.ts';
 import type { Handlers } from '../../rpc/handler.ts';
 import { energyError } from '../errors.ts';
-import { boundaryRule, readMapInput } from '../map/map-input.ts';
-import type { StreamName } from '../map/map-message.ts';
+import { readGridLike } from '../map/map-input.ts';
 import { createStatePlans } from '../map/state-plan.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import { createMapTools, type GivenCells, judgeMapsSteps } from './judge-maps.ts';
 import type { RegimeJudgement } from './regime.ts';
 import { basisToProto, posteriorToProto, regimeToProto } from './regime-message.ts';
@@ -55,19 +55,27 @@ export function createRegimeHandlers(deps: RegimeDeps): Pick<Handlers<typeof Ene
         const stream = { domain, cluster };
         await deps.requireStream(stream);
         return deps.withStream(stream, async ({ regime }) => {
-          const { onsetMs } = regime.latest;
-          const onset = onsetMs === undefined ? {} : { onset: timestampFromMs(onsetMs) };
-          return { ...toProto(regime.latest), ...onset };
+          const { onsetMs, sinceOnsetMs } = regime.latest;
+          return {
+            ...toProto(regime.latest),
+            ...(onsetMs !== undefined && { onset: timestampFromMs(onsetMs) }),
+            ...(sinceOnsetMs !== undefined && { secondsSinceOnset: sinceOnsetMs / 1000 }),
+          };
         });
       }
       const maps = readMaps(request);
-      const steps = judgeMapsSteps(maps, boundaryRule(request.boundary), tools);
+      const steps = judgeMapsSteps(maps, tools);
       const judged = await runInSlices(steps, {
         clock: deps.clock,
         sliceMs: deps.sliceMs,
         signal: call.signal,
       });
-      return { ...toProto(judged), ...(judged.onsetMs !== undefined && { onsetMap: judged.onsetMs }) };
+      const { onsetMs: onsetMap, sinceOnsetMs: since } = judged;
+      return {
+        ...toProto(judged),
+        ...(onsetMap !== undefined && { onsetMap }),
+        ...(since !== undefined && { secondsSinceOnset: since * (request.dtSeconds ?? 1) }),
+      };
     },
   };
 }
@@ -88,14 +96,11 @@ function toProto(judged: RegimeJudgement): Response {
 function readMaps(request: ClassifyRequest): readonly GivenCells[] {
   const asked = request.maps.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
   if (asked > CELLS_MAX)
-    throw energyError('WORK_TOO_LARGE', { limit: CELLS_MAX, asked }, { retryAfterMs: -1 });
+    throw energyError('WORK_TOO_LARGE', { limit: CELLS_MAX, asked, unit: 'cells' }, { retryAfterMs: -1 });
   const violations: FieldViolation[] = [];
   const maps: GivenCells[] = [];
   for (const [at, grid] of request.maps.entries()) {
-    const faults: FieldViolation[] = [];
-    const read = readMapInput(create(MapInputSchema, { grid }), '', faults);
-    for (const { field, description } of faults)
-      violations.push({ field: `maps[${at}]${field.slice('.grid'.length)}`, description });
+    const read = readGridLike(create(MapInputSchema), grid, `maps[${at}]`, violations);
     if (read === undefined) continue;
     const { rows, cols, cells } = read.field;
     const [first] = maps;

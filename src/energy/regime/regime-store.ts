@@ -4,7 +4,7 @@
  */
 import { deserialize, serialize } from 'node:v8';
 import type { Migration, Queries } from '../../store/store.ts';
-import type { StreamName } from '../map/map-message.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import type { RegimeTrackerState } from './regime-tracker.ts';
 
 interface RegimeRow {

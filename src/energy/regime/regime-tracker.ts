@@ -48,6 +48,9 @@ export interface RegimeTrackerState {
   readonly onsetMs: number | undefined;
 }
 
+/** A tracker that goes on beside another one: its detector is copied, not written out and read. */
+type Tried = Omit<RegimeTrackerState, 'changes'> & { readonly changes: ChangePoints };
+
 interface Ground {
   readonly rows: number;
   readonly cols: number;
@@ -78,7 +81,7 @@ export class RegimeTracker {
   #onsetMs: number | undefined;
 
   /** Goes on from a state, which it takes over, or starts anew by the settings. */
-  constructor(from: RegimeSettings | RegimeTrackerState) {
+  constructor(from: RegimeSettings | RegimeTrackerState | Tried) {
     const state = 'settings' in from ? from : undefined;
     this.#settings = state?.settings ?? (from as RegimeSettings);
     this.temperature = state?.temperature ?? 1;
@@ -97,6 +100,10 @@ export class RegimeTracker {
   }
 
   state(): RegimeTrackerState {
+    return { ...this.#withoutChanges(), changes: this.#changes.state() };
+  }
+
+  #withoutChanges(): Omit<RegimeTrackerState, 'changes'> {
     return {
       settings: this.#settings,
       temperature: this.temperature,
@@ -105,7 +112,6 @@ export class RegimeTracker {
       ground: this.#ground,
       records: this.#records,
       before: this.#before,
-      changes: this.#changes.state(),
       onsetMs: this.#onsetMs,
     };
   }
@@ -141,7 +147,8 @@ export class RegimeTracker {
 
   /** What would be judged if these maps came next, oldest first; nothing is changed. */
   *judge(maps: readonly RegimeMap[]): Steps<RegimeJudgement> {
-    const tried = new RegimeTracker(structuredClone(this.state()));
+    // Windows and maps before are never written, so both may hold them.
+    const tried = new RegimeTracker({ ...this.#withoutChanges(), changes: this.#changes });
     // Only scratch memory, which two may share that do not run at once.
     tried.#measure = this.#measure;
     yield;
@@ -169,7 +176,9 @@ export class RegimeTracker {
   #judged(basis: RegimeBasis): RegimeJudgement {
     const { sinceAlarm } = this.#changes;
     const windows = this.#records.length;
-    const common = { basis, windows, onsetMs: this.#onsetMs, sinceAlarm };
+    const onsetMs = this.#onsetMs;
+    const sinceOnsetMs = onsetMs === undefined ? undefined : this.#records.at(-1)!.startMs - onsetMs;
+    const common = { basis, windows, onsetMs, sinceOnsetMs, sinceAlarm };
     const before = this.#held.label;
     if (windows < WINDOWS_MIN) {
       this.#held = heldLabel(this.#held, WARMING_UP);
@@ -213,7 +222,7 @@ export class RegimeTracker {
     this.#onsetMs = undefined;
   }
 
-  #detector(from: ChangePointState | undefined): ChangePoints {
+  #detector(from: ChangePointState | ChangePoints | undefined): ChangePoints {
     return new ChangePoints(STATISTICS.length, this.#settings.falseAlarmWindows, from);
   }
 }

@@ -40,6 +40,8 @@ export interface RegimeJudgement {
   readonly windows: number;
   /** Start of the window the last change point was traced back to; undefined without one. */
   readonly onsetMs: number | undefined;
+  /** From there to the start of the newest window; undefined without one. */
+  readonly sinceOnsetMs: number | undefined;
   /** Maps since the last alarm of change, 0 at it; undefined without one. */
   readonly sinceAlarm: number | undefined;
 }
@@ -54,6 +56,7 @@ export const NOTHING_JUDGED: RegimeJudgement = {
   basis: 'STREAM',
   windows: 0,
   onsetMs: undefined,
+  sinceOnsetMs: undefined,
   sinceAlarm: undefined,
 };
 

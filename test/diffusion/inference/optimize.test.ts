@@ -1,7 +1,7 @@
 /** The search: exact minima of quadratic energies, within bounds and of a total. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type Constraint, createOptimizer } from '../../../src/diffusion/inference/optimize.ts';
+import { type Constraint, createOptimizer, project } from '../../../src/diffusion/inference/optimize.ts';
 import { createSpectralGrid } from '../../../src/diffusion/prior/modes.ts';
 import { standardGaussian } from '../../../src/diffusion/prior/prior.ts';
 import { single } from '../support.ts';
@@ -59,6 +59,35 @@ describe('a search', () => {
         if (shifts.length > 1) expect(Math.max(...shifts) - Math.min(...shifts)).toBeLessThan(1e-5);
       }),
       { numRuns: 60 },
+    );
+  });
+
+  test('finds the shift of cells of any size to the rounding of their total', () => {
+    const cell = fc.oneof(
+      fc.double({ min: -4, max: 4, noNaN: true }),
+      fc.double({ min: -1e9, max: 1e9, noNaN: true }),
+      fc.double({ min: -1e-9, max: 1e-9, noNaN: true }),
+    );
+    const side = fc.double({ min: -10, max: 10, noNaN: true });
+    const share = fc.constantFrom(0, 0.001, 0.3, 0.999, 1);
+    fc.assert(
+      fc.property(fc.array(cell, { minLength: 1, maxLength: 60 }), side, side, share, (given, a, b, of) => {
+        const [lower, upper] = [Math.min(a, b), Math.max(a, b)];
+        const total = given.length * (lower + of * (upper - lower));
+        const cells = project(Float64Array.from(given), { lower, upper, total });
+        const sum = cells.reduce((x, y) => x + y, 0);
+        const size = given.reduce((x, y) => Math.max(x, Math.abs(y)), 10);
+        expect(Math.abs(sum - total)).toBeLessThanOrEqual(1e-14 * given.length * size);
+        expect(cells.every((value) => value >= lower && value <= upper)).toBe(true);
+        // The order of cells stays, and so does the distance of two that are off their bounds.
+        for (const [i, value] of cells.entries())
+          for (const [j, other] of cells.entries()) {
+            if (given[i]! < given[j]! && !(value <= other)) throw new Error(`cells ${i} and ${j}`);
+            if (value <= lower || value >= upper || other <= lower || other >= upper) continue;
+            expect(Math.abs(value - other - (given[i]! - given[j]!))).toBeLessThan(1e-15 * size * 8);
+          }
+      }),
+      { numRuns: 200 },
     );
   });
 

@@ -39,7 +39,7 @@ describe('the free field of mass 0.5 on 32 x 32', () => {
   const bending = stiffness(grid);
   const power = bending.map((value) => 1 / (value + 0.5));
 
-  test('diffusion quality: has the site variance, slope and free energy of its sums over modes', () => {
+  test('diffusion.golden free field: has the site variance, slope and free energy of its sums over modes', () => {
     expect(siteVariance(grid, power)).toBeCloseTo(0.316235097, 9);
     const slope = siteVariance(
       grid,
@@ -51,7 +51,7 @@ describe('the free field of mass 0.5 on 32 x 32', () => {
     expect(-logLikelihood(grid, gaussian, grid.newModes()) / grid.cells).toBeCloseTo(0.235364145, 9);
   });
 
-  test('diffusion quality: its draws have an action of one half a site', () => {
+  test('diffusion.golden free field: its draws have an action of one half a site', () => {
     const gaussian = { mean: grid.newModes(), power };
     const x = grid.newModes();
     const MAPS = 400;

@@ -1,10 +1,10 @@
 /** Guidance: the guided Gaussian in closed form, and that following a gradient naively would be something else. */
 import { describe, expect, test } from '@jest/globals';
+import { createGaussianDenoiser, type Denoiser } from '../../../src/diffusion/prior/denoiser.ts';
 import { createSpectralGrid } from '../../../src/diffusion/prior/modes.ts';
 import { type ModeGaussian, standardGaussian } from '../../../src/diffusion/prior/prior.ts';
 import { type Guide, guided } from '../../../src/diffusion/sampling/guidance.ts';
-import { ancestralStep } from '../../../src/diffusion/sampling/steps.ts';
-import { levelsOf, whiteGaussian } from '../support.ts';
+import { drawnVariance, levelsOf, ownVariance, RECIPE, whiteGaussian } from '../support.ts';
 
 const quadratic: Guide = { functional: { kind: 'QUADRATIC', stiffness: 1 }, weight: 1 };
 
@@ -13,32 +13,71 @@ function expectGaussian(result: ReturnType<typeof guided>): ModeGaussian {
   return result;
 }
 
-/** Variance DDPM leaves of a cell, the noise being predicted as `slope` times x. */
-function ddpmVariance(slope: (level: number) => number): number {
-  const levels = levelsOf({ kind: 'LINEAR' }, 1000);
+const DDPM = {
+  ...RECIPE,
+  sampler: 'DDPM',
+  levels: levelsOf({ kind: 'LINEAR' }, 1000),
+  predictionType: 'EPSILON',
+} as const;
+
+/** Predicts the noise of a unit prior and adds the slope of half the square, as if the map were already there. */
+const naive: Denoiser = {
+  predict(x, level, _type, out) {
+    const noise = Math.sqrt(1 - level);
+    for (let k = 0; k < x.re.length; k++) {
+      out.re[k] = noise * (x.re[k]! + x.re[k]!);
+      out.im[k] = noise * (x.im[k]! + x.im[k]!);
+    }
+  },
+};
+
+/** Variance DDPM leaves of a cell of unit noise (J. Ho et al., 2020, equation 7), x0 being predicted as a share of x. */
+function ddpmVariance(share: (level: number) => number): number {
+  const { levels } = DDPM;
   let variance = 1;
-  levels.forEach((level, i) => {
-    const { keep, predicted, noise } = ancestralStep(level, levels[i + 1] ?? 1, 1);
-    const x0 = (1 - Math.sqrt(1 - level) * slope(level)) / Math.sqrt(level);
-    variance = (keep + predicted * x0) ** 2 * variance + noise ** 2;
-  });
+  for (const [i, level] of levels.entries()) {
+    const next = levels[i + 1] ?? 1;
+    const alpha = level / next;
+    const ofX = (Math.sqrt(alpha) * (1 - next)) / (1 - level);
+    const ofX0 = (Math.sqrt(next) * (1 - alpha)) / (1 - level);
+    variance = (ofX + ofX0 * share(level)) ** 2 * variance + ((1 - next) / (1 - level)) * (1 - alpha);
+  }
   return variance;
 }
 
 describe('guidance', () => {
   const one = createSpectralGrid(1, 1);
 
-  test('diffusion quality: a unit prior guided by half its square has half its variance', () => {
+  test('diffusion.golden guidance: a unit prior guided by half its square has half its variance', () => {
     const { power } = expectGaussian(guided(one, whiteGaussian(one, 1), [quadratic], 1));
     expect(power[0]).toBe(0.5);
   });
 
-  test('diffusion quality: DDPM leaves 0.494222 of it; the gradient added naively would leave 0.327801', () => {
-    const { power } = expectGaussian(guided(one, whiteGaussian(one, 1), [quadratic], 1));
-    const exact = (level: number) => Math.sqrt(1 - level) / (level * power[0]! + 1 - level);
-    expect(ddpmVariance(exact)).toBeCloseTo(0.494222, 6);
-    const naive = (level: number) => Math.sqrt(1 - level) * 2;
-    expect(ddpmVariance(naive)).toBeCloseTo(0.327801, 6);
+  test('diffusion.golden guidance: DDPM leaves 0.494222 of it; the gradient added naively leaves 0.327801', () => {
+    const gaussian = expectGaussian(guided(one, whiteGaussian(one, 1), [quadratic], 1));
+    const { power } = gaussian;
+    expect(ownVariance(createGaussianDenoiser(gaussian), DDPM)).toBeCloseTo(0.494222, 6);
+    expect(
+      ddpmVariance((level) => (Math.sqrt(level) * power[0]!) / (level * power[0]! + 1 - level)),
+    ).toBeCloseTo(0.494222, 6);
+    expect(ownVariance(naive, DDPM)).toBeCloseTo(0.327801, 6);
+    // x = sqrt(level) x0 + sqrt(1 - level) noise, and the noise is said to be 2 sqrt(1 - level) x.
+    expect(ddpmVariance((level) => (1 - 2 * (1 - level)) / Math.sqrt(level))).toBeCloseTo(0.327801, 6);
+  });
+
+  test('diffusion.golden guidance: maps drawn by DDPM have that variance, and naive ones the other', () => {
+    const grid = createSpectralGrid(48, 48);
+    const DRAWS = 2;
+    const exact = createGaussianDenoiser(
+      expectGaussian(guided(grid, whiteGaussian(grid, 1), [quadratic], 1)),
+    );
+    for (const [denoiser, variance] of [
+      [exact, 0.494222],
+      [naive, 0.327801],
+    ] as const) {
+      const found = drawnVariance(grid, denoiser, DDPM, DRAWS);
+      expect(Math.abs(found / variance - 1)).toBeLessThan(4 * Math.sqrt(2 / (DRAWS * grid.cells)));
+    }
   });
 
   test('a target pulls the mean by its share of the precision, temperature widens', () => {

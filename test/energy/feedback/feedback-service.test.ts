@@ -3,9 +3,9 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { expect, test } from '@jest/globals';
 import { energyMigrations } from '../../../src/energy/context.ts';
 import type { FeedbackTables } from '../../../src/energy/feedback/feedback-tables-store.ts';
-import { findForecast, pruneForecasts } from '../../../src/energy/feedback/kept-forecast-store.ts';
 import { pruneLogits } from '../../../src/energy/feedback/label-store.ts';
 import { highVrmseOf } from '../../../src/energy/forecast/forecast-service.ts';
+import { findForecast, pruneForecasts } from '../../../src/energy/forecast/kept-forecast-store.ts';
 import { Regime } from '../../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import { ModelStage, ModelStageReason } from '../../../src/gen/homeostat/energy/v1/feedback_service_pb.ts';
 import type { Store } from '../../../src/store/store.ts';
@@ -293,6 +293,19 @@ describeOnStores('energy.feedback service', (engine) => {
         expect(await report({})).toBe('FIELD_INVALID regime');
         expect(await report({ regime: Regime.WARMING_UP })).toBe('FIELD_INVALID regime');
         expect(await report({ map: {} })).toBe('FIELD_INVALID map.grid');
+        for (const [fault, path] of [
+          [{ values: [1, 2, Number.NaN, 4] }, '.values[2]'],
+          [{ values: [1, 2, 3] }, '.values'],
+          [{ values: [], rawValues: new Uint8Array(15) }, '.raw_values'],
+          [{ values: [] }, ''],
+          [{ rows: 0 }, '.rows'],
+          [{ rows: 1025 }, '.rows'],
+          [{ cols: 0 }, '.cols'],
+          [{ cols: 1025 }, '.cols'],
+        ] as const)
+          expect(await report({ map: { grid: { ...grid, ...fault } } })).toBe(
+            `FIELD_INVALID map.grid${path}`,
+          );
         expect(await report({ map: { grid } })).toBe('SHAPE_MISMATCH');
         expect(await report({ map: { grid, negativePolicy: 4 } })).toBe('NEGATIVE_ENERGY');
         expect(await report({ regime: Regime.CRITICAL, stream: OTHER })).toBe('STREAM_NOT_FOUND');

@@ -13,6 +13,7 @@ import {
   BudgetMode,
   EntropyUnit,
   ForecastBasis,
+  ForecastRefusal,
   PredictorKind,
 } from '../../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import { Boundary, NegativePolicy } from '../../../src/gen/homeostat/type/v1/grid_pb.ts';
@@ -24,11 +25,19 @@ import { waves } from './support/fields.ts';
 
 const SIDE = 4;
 const WINDOWS = 130;
+const ALL = [
+  PredictorKind.PERSISTENCE,
+  PredictorKind.CLIMATOLOGY,
+  PredictorKind.SPECTRAL,
+  PredictorKind.DMD,
+  PredictorKind.STENCIL,
+];
 const drift = waves(SIDE, { nu: 0, rowShift: 0.25, colShift: 0 });
 
 /** A window whose map is the drifting field: a gauge of energy is measured by its last value. */
-function fieldWindow(at: number) {
+function fieldWindow(at: number, more: readonly (readonly [number, number])[] = []) {
   const cells = Array.from({ length: SIDE * SIDE }, (_, i) => [Math.floor(i / SIDE), i % SIDE] as const);
+  cells.push(...more);
   const name = ([row, col]: readonly [number, number]) => `n${row}${col}`;
   return closedWindow({
     at,
@@ -134,6 +143,14 @@ describe('forecasts of a stream', () => {
     expect(Math.max(...kept)).toBeLessThan(1e-5);
   });
 
+  test('energy.forecast what is unset is its default written out', async () => {
+    const unset = await world.call('predict', { stream: STREAM });
+    const written = { steps: 1, coverage: 0.9, dtSeconds: 10, entropyUnit: EntropyUnit.NATS };
+    const again = await world.call('predict', { stream: STREAM, ...written, predictors: ALL });
+    expect(again).toEqual(unset);
+    expect(unset.forecastId).not.toBe('');
+  });
+
   test('are refused what cannot be', async () => {
     const call = (request: Parameters<typeof world.call<'predict'>>[1]) =>
       refusal(world.call('predict', request));
@@ -164,6 +181,18 @@ describe('forecasts of a stream', () => {
     await world.restart();
     expect(await world.call('listPredictors', { stream: STREAM })).toEqual(standings);
     expect(await world.call('predict', { stream: STREAM, steps: 3 })).toEqual(told);
+  });
+
+  test('energy.intervals that are infinite after a new layout are neither calibrated nor approved', async () => {
+    const ask = () => world.call('predict', { stream: STREAM, steps: 8 });
+    expect(await ask()).toMatchObject({ calibrated: true });
+    await world.publish([fieldWindow(WINDOWS, [[SIDE, SIDE]])], WINDOWS + 1);
+    const told = await ask();
+    expect(told.prediction).toMatchObject({ rows: SIDE + 1, cols: SIDE + 1 });
+    expect(told.upper!.values[0]).toBeGreaterThan(3.4e38);
+    expect(told.scoredCount).toBeGreaterThan(8n);
+    expect(told).toMatchObject({ calibrated: false, approved: false });
+    expect(told.refusals).toContain(ForecastRefusal.COVERAGE);
   });
 });
 
@@ -200,9 +229,75 @@ describe('forecasts of maps handed in', () => {
     expect(miss(told.prediction!.values)).toBeLessThan(0.1 * miss(map.grid.values));
   });
 
-  test('a reply over the send limit is refused', async () => {
+  test('energy.forecast what is unset is its default written out, and differs from any other', async () => {
+    const map = { grid: grid(12) };
+    const history = Array.from({ length: 12 }, (_, at) => grid(at));
+    const ask = (request: object, mapChange: object = {}) =>
+      world.call('predict', { history, ...request, map: { ...map, ...mapChange } });
+    const written = { steps: 1, coverage: 0.9, dtSeconds: 1, entropyUnit: EntropyUnit.NATS };
+    const mapWritten = {
+      observed: new Uint8Array((SIDE * SIDE) / 8).fill(255),
+      unit: 'J',
+      cellArea: 1,
+      spacing: 1,
+      boundary: Boundary.NEUMANN,
+      negativePolicy: NegativePolicy.SIGNED,
+    };
+    const unset = await ask({});
+    expect(await ask({ ...written, predictors: ALL, returnTrajectory: false }, mapWritten)).toEqual(unset);
+    for (const change of [
+      { steps: 2 },
+      { coverage: 0.8 },
+      { dtSeconds: 2 },
+      { entropyUnit: EntropyUnit.BITS },
+    ])
+      expect(await ask({ ...written, ...change })).not.toEqual(unset);
+    for (const change of [{ cellArea: 2 }, { spacing: 2 }, { boundary: Boundary.PERIODIC }])
+      expect(await ask({}, change)).not.toEqual(unset);
+  });
+
+  test('energy.forecast a map or history that is none is refused by name', async () => {
+    const [good, values] = [grid(0), grid(0).values];
+    const faults: readonly (readonly [object, string])[] = [
+      [{ values: values.with(5, Number.NaN) }, '.values[5]'],
+      [{ values: values.with(0, Number.POSITIVE_INFINITY) }, '.values[0]'],
+      [{ values: values.slice(1) }, '.values'],
+      [{ values: [] }, ''],
+      [{ values: [], rawValues: new Uint8Array(4 * SIDE * SIDE - 1) }, '.raw_values'],
+      [
+        { values: [], rawValues: new Uint8Array(Float32Array.from(values).fill(Number.NaN).buffer) },
+        '.raw_values',
+      ],
+      [{ rows: 0 }, '.rows'],
+      [{ rows: 1025 }, '.rows'],
+      [{ cols: 0 }, '.cols'],
+      [{ cols: 1025 }, '.cols'],
+    ];
+    for (const [fault, path] of faults) {
+      const bad = { ...good, ...fault };
+      expect(await refusal(world.call('predict', { map: { grid: bad } }))).toBe(
+        `FIELD_INVALID map.grid${path}`,
+      );
+      expect(await refusal(world.call('predict', { map: { grid: good }, history: [good, bad] }))).toBe(
+        `FIELD_INVALID history[1]${path}`,
+      );
+    }
+    const observed = new Uint8Array(3);
+    expect(await refusal(world.call('predict', { map: { grid: good, observed } }))).toBe(
+      'FIELD_INVALID map.observed',
+    );
+  });
+
+  test('energy.forecast a reply over the send limit, and a history that would keep the server busy, are refused', async () => {
     const request = { map: { grid: grid(0, 8) }, steps: 100, returnTrajectory: true };
     expect(await refusal(world.call('predict', request))).toBe('WORK_TOO_LARGE');
+    const large = { rows: 128, cols: 128, rawValues: new Uint8Array(4 * 128 * 128) };
+    const history = new Array(65).fill(large);
+    expect(await refusal(world.call('predict', { map: { grid: large }, history }))).toBe('WORK_TOO_LARGE');
+    // More cells than forecasts learn, however short the history.
+    const vast = { rows: 256, cols: 257, rawValues: new Uint8Array(4 * 256 * 257) };
+    const beyond = world.call('predict', { map: { grid: vast }, history: [vast] });
+    expect(await refusal(beyond)).toBe('WORK_TOO_LARGE');
   });
 });
 

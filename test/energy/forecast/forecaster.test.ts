@@ -1,6 +1,8 @@
 /** Forecasts of fields whose law is known, scored as they come; what a forecaster keeps and forgets. */
 import { describe, expect, test } from '@jest/globals';
-import { FORECAST_CELLS_MAX, Forecaster, HORIZONS } from '../../../src/energy/forecast/forecaster.ts';
+import { FORECAST_CELLS_MAX, Forecaster } from '../../../src/energy/forecast/forecaster.ts';
+import { HORIZONS } from '../../../src/energy/forecast/horizon.ts';
+import { COVERAGES } from '../../../src/energy/forecast/interval.ts';
 import { PREDICTORS } from '../../../src/energy/forecast/predictor.ts';
 import type { Scored } from '../../../src/energy/forecast/score.ts';
 import { followers } from '../../../src/energy/forecast/snapshots.ts';
@@ -63,7 +65,8 @@ describe('a declared total', () => {
     const field = noisy(waves(SIDE, { nu: 0.01, rowShift: 0.4, colShift: 0 }), 0.2);
     const over = { conserves: true, observed };
     foldField(forecaster, SIDE, field, [0, 40], over);
-    const forecast = runThrough(forecaster.predict({ steps: 20, coverage: 0.9 }))!;
+    const forecast = runThrough(forecaster.predict({ steps: 20, coverage: 0.9, wholePath: true }))!;
+    expect(forecast.path).toHaveLength(20);
     const total = (cells: Float64Array) =>
       cells.reduce((sum, value, at) => sum + (observed[at] === 1 ? value : 0), 0);
     const before = total(forecaster.latest!.cells);
@@ -72,16 +75,23 @@ describe('a declared total', () => {
 });
 
 describe('intervals of forecasts', () => {
-  test('energy.intervals hold what they state while the noise triples half way', () => {
+  test('energy.intervals hold what they state over 2,000 forecasts, and over as many from a tripling of the noise on', () => {
     const quiet = noisy(() => 0, 1);
-    const field = (row: number, col: number, t: number) => quiet(row, col, t) * (t < 600 ? 1 : 3);
+    const shift = 500;
+    const field = (row: number, col: number, t: number) => quiet(row, col, t) * (t < shift ? 1 : 3);
     const forecaster = new Forecaster();
-    const scores = oneStep(foldField(forecaster, 8, field, [0, 1200]));
-    const inside = scores.flatMap(({ covered }) => (covered ? [covered[2]!] : []));
-    expect(inside.length).toBeGreaterThan(1190);
-    const mean = inside.reduce((sum, share) => sum + share / inside.length, 0);
-    expect(Math.abs(mean - 0.9)).toBeLessThan(0.02);
-    expect(forecaster.standings()[0]!.covered![2]).toBeCloseTo(mean, 10);
+    const before = oneStep(foldField(forecaster, 4, field, [0, shift]));
+    const after = oneStep(foldField(forecaster, 4, field, [shift, shift + 2_000]));
+    const all = [...before, ...after].flatMap(({ covered }) => (covered ? [covered] : []));
+    expect(after).toHaveLength(2_000);
+    expect(all.length).toBeGreaterThan(2_490);
+    for (const coverages of [all, all.slice(-after.length)])
+      for (const level of [0.8, 0.9, 0.95] as const) {
+        const at = COVERAGES.indexOf(level);
+        const mean = coverages.reduce((sum, shares) => sum + shares[at]! / coverages.length, 0);
+        expect(Math.abs(mean - level)).toBeLessThan(0.02);
+        if (coverages === all) expect(forecaster.standing(1).covered![at]).toBeCloseTo(mean, 10);
+      }
   });
 });
 
@@ -95,7 +105,8 @@ describe('what is learned', () => {
     foldField(begun, 8, field, [0, cut]);
     const resumed = new Forecaster(structuredClone(begun.state()));
     expect(foldField(resumed, 8, field, [cut, 140])).toEqual(scores.slice(cut));
-    const predict = (forecaster: Forecaster) => runThrough(forecaster.predict({ steps: 70, coverage: 0.83 }));
+    const predict = (forecaster: Forecaster) =>
+      runThrough(forecaster.predict({ steps: 70, coverage: 0.83, wholePath: true }));
     expect(predict(resumed)).toEqual(predict(straight));
     expect(resumed.state()).toEqual(straight.state());
   });
@@ -132,12 +143,45 @@ describe('what is learned', () => {
     foldField(forecaster, 8, field, [0, 40]);
     foldField(forecaster, 4, field, [40, 41], { layout: '2' });
     expect(forecaster.windows).toBe(1);
-    expect(forecaster.standings()[0]!.score.count).toBe(39);
+    expect(forecaster.standing(1).score.count).toBe(39);
     expect(forecaster.latest!.cells).toHaveLength(16);
     const { halfWidth } = runThrough(forecaster.predict({ steps: 1, coverage: 0.9 }))!;
     expect(halfWidth.every((width) => width === Number.POSITIVE_INFINITY)).toBe(true);
     expect(foldField(forecaster, 4, field, [41, 42], { layout: '2' })[0]!.length).toBeGreaterThan(0);
   });
+
+  test('energy.intervals what they held of another layout says nothing of one that has none', () => {
+    const forecaster = new Forecaster();
+    foldField(forecaster, 8, field, [0, 130]);
+    expect(forecaster.standing(32).covered).toHaveLength(5);
+    foldField(forecaster, 4, field, [130, 134], { layout: '2' });
+    for (const [steps, isKnown] of [
+      [2, true],
+      [32, false],
+    ] as const) {
+      const { halfWidth, covered, score } = runThrough(forecaster.predict({ steps, coverage: 0.9 }))!;
+      expect(score.count).toBeGreaterThan(0);
+      expect([halfWidth[0]! < Number.POSITIVE_INFINITY, covered !== undefined]).toEqual([isKnown, isKnown]);
+    }
+  });
+
+  test.each(['PERIODIC', 'NEUMANN', 'DIRICHLET'] as const)(
+    'energy.forecast the last map is the same to the bit with and without those before it: %s',
+    (boundary) => {
+      const forecaster = new Forecaster();
+      const noise = noisy(field, 0.05);
+      foldField(forecaster, 8, noise, [0, 70], { boundary });
+      const alone = PREDICTORS.map((_, own) => PREDICTORS.map((_, at) => at === own));
+      for (const allowed of [undefined, ...alone])
+        for (const steps of [1, 7, 40]) {
+          const options = { steps, coverage: 0.9, ...(allowed && { allowed }) };
+          const whole = runThrough(forecaster.predict({ ...options, wholePath: true }))!;
+          const last = runThrough(forecaster.predict(options))!;
+          expect([whole.path.length, last.path.length]).toEqual([steps, 1]);
+          expect(last).toEqual({ ...whole, path: [whole.path.at(-1)] });
+        }
+    },
+  );
 
   test('a map with nothing observed scores nothing', () => {
     const forecaster = new Forecaster();
@@ -166,7 +210,9 @@ describe('what is learned', () => {
       expect(scores.length).toBeGreaterThan(80);
       for (const { mixture, relative } of scores)
         expect(Number.isFinite(mixture + relative[MIXTURE]!)).toBe(true);
-      const { path, weights } = runThrough(forecaster.predict({ steps: 100, coverage: 0.99 }))!;
+      const { path, weights } = runThrough(
+        forecaster.predict({ steps: 100, coverage: 0.99, wholePath: true }),
+      )!;
       for (const cells of path) expect(cells.every(Number.isFinite)).toBe(true);
       expect(weights.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(1, 12);
     }
@@ -187,7 +233,9 @@ describe('the climatology', () => {
       runThrough(forecaster.fold(map));
     }
     const allowed = PREDICTORS.map((kind) => kind === 'CLIMATOLOGY');
-    const { path, weights } = runThrough(forecaster.predict({ steps: 24, coverage: 0.9, allowed }))!;
+    const { path, weights } = runThrough(
+      forecaster.predict({ steps: 24, coverage: 0.9, allowed, wholePath: true }),
+    )!;
     expect(weights).toEqual([0, 1, 0, 0, 0]);
     for (const [ahead, cells] of path.entries()) expect(cells[0]).toBeCloseTo(field(ahead), 4);
   });

@@ -2,23 +2,30 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { COVERAGES, Intervals } from '../../../src/energy/forecast/interval.ts';
+import { runThrough } from '../../../src/numeric/slices.ts';
 import { createRandom } from '../../../src/random.ts';
 
 const GAMMA = 0.005;
+/** Places of 0.8, 0.9 and 0.95. */
+const STATED = [1, 2, 3];
 
-/** Coverage of each stated level over a run of |errors|, measured from outside. */
-function coverages(count: number, cells: number, error: (t: number, cell: number) => number): number[] {
+/** Coverage of each stated level over rounds `from` up to but not `to` of |errors|, measured from outside. */
+function coverages(
+  [from, to]: readonly [number, number],
+  cells: number,
+  error: (t: number, cell: number) => number,
+): number[] {
   const state = new Intervals();
   const observed = new Uint8Array(cells).fill(1);
   const width = new Float64Array(cells);
   const inside = COVERAGES.map(() => 0);
-  for (let t = 0; t < count; t++) {
+  for (let t = 0; t < to; t++) {
     const errors = Float64Array.from({ length: cells }, (_, cell) => error(t, cell));
-    for (const [at, coverage] of COVERAGES.entries()) {
+    for (const [at, coverage] of t < from ? [] : COVERAGES.entries()) {
       state.halfWidths(coverage, width);
-      inside[at]! += errors.filter((each, cell) => each <= width[cell]!).length / cells / count;
+      inside[at]! += errors.filter((each, cell) => each <= width[cell]!).length / cells / (to - from);
     }
-    state.score(errors, observed);
+    runThrough(state.score(errors, observed));
   }
   return inside;
 }
@@ -35,12 +42,18 @@ describe('coverage over 2,000 forecasts', () => {
       16,
       (_t: number, cell: number) => Math.abs(random.normal()) * 1.4 ** cell,
     ],
-    ['a shift half way', 16, (t: number) => Math.abs(random.normal()) * (t < 1000 ? 1 : 5)],
-    ['a fall half way', 16, (t: number) => Math.abs(random.normal()) * (t < 1000 ? 1 : 0.2)],
-    ['another law half way', 16, (t: number) => (t < 1000 ? Math.abs(random.normal()) : heavy())],
   ])('energy.intervals are within 0.02 of what they state: %s', (_name, cells, error) => {
-    const inside = coverages(2000, cells, error);
-    for (const at of [1, 2, 3]) expect(Math.abs(inside[at]! - COVERAGES[at]!)).toBeLessThan(0.02);
+    const inside = coverages([0, 2000], cells, error);
+    for (const at of STATED) expect(Math.abs(inside[at]! - COVERAGES[at]!)).toBeLessThan(0.02);
+  });
+
+  test.each([
+    ['a rise', (isLate: boolean) => Math.abs(random.normal()) * (isLate ? 5 : 1)],
+    ['a fall', (isLate: boolean) => Math.abs(random.normal()) * (isLate ? 0.2 : 1)],
+    ['another law', (isLate: boolean) => (isLate ? heavy() : Math.abs(random.normal()))],
+  ])('energy.intervals are within 0.02 of what they state from a shift on, alone: %s', (_name, error) => {
+    const inside = coverages([1000, 3000], 16, (t) => error(t >= 1000));
+    for (const at of STATED) expect(Math.abs(inside[at]! - COVERAGES[at]!)).toBeLessThan(0.02);
   });
 });
 
@@ -50,7 +63,7 @@ describe('the long run', () => {
     const cells = fc.array(size, { minLength: 3, maxLength: 3 });
     fc.assert(
       fc.property(fc.array(cells, { minLength: 250, maxLength: 400 }), (rounds) => {
-        const inside = coverages(rounds.length, 3, (t, cell) => rounds[t]![cell]!);
+        const inside = coverages([0, rounds.length], 3, (t, cell) => rounds[t]![cell]!);
         const bound = (1 + GAMMA) / (GAMMA * rounds.length);
         for (const [at, coverage] of COVERAGES.entries())
           expect(Math.abs(inside[at]! - coverage)).toBeLessThanOrEqual(bound);
@@ -60,7 +73,7 @@ describe('the long run', () => {
   });
 
   test('errors that only grow are covered in the end: the width becomes infinite', () => {
-    const [, , ninety] = coverages(3000, 1, (t) => 1.05 ** Math.min(t, 10_000));
+    const [, , ninety] = coverages([0, 3000], 1, (t) => 1.05 ** Math.min(t, 10_000));
     expect(ninety).toBeGreaterThan(0.85);
   });
 });
@@ -74,7 +87,7 @@ describe('the width', () => {
     const random = createRandom(4);
     for (let t = 0; t < 300; t++) {
       const errors = Float64Array.of(Math.abs(random.normal()), 10 * Math.abs(random.normal()));
-      state.score(errors, Uint8Array.of(1, 1));
+      runThrough(state.score(errors, Uint8Array.of(1, 1)));
     }
     let last = 0;
     for (const coverage of [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97]) {
@@ -87,7 +100,7 @@ describe('the width', () => {
 
   test('does not learn from cells that were not observed', () => {
     const state = new Intervals();
-    for (let t = 0; t < 50; t++) state.score(Float64Array.of(1, 1e9), Uint8Array.of(1, 0));
+    for (let t = 0; t < 50; t++) runThrough(state.score(Float64Array.of(1, 1e9), Uint8Array.of(1, 0)));
     const width = new Float64Array(2);
     state.halfWidths(0.9, width);
     expect(width[0]).toBeLessThan(2);

@@ -1,9 +1,9 @@
 /**
  * The statistical map on real servers: the Application Server Dataset (19 metrics, one sample in five minutes), learned
- * online with nothing set otherwise than for any stream. Skipped, by name, where the data is not beside the repository.
+ * online with nothing set otherwise than for any stream. Skipped, by name, without the data.
  */
-import { describe, expect, test } from '@jest/globals';
-import { describeResults, isPresent, judgeSet, meanOf, type ServerSet } from '../support/server-set.ts';
+import { describe, expect } from '@jest/globals';
+import { describeResults, judgeSet, meanOf, type ServerSet, testOnData } from '../support/server-set.ts';
 
 const ASD: ServerSet = {
   folder: 'asd',
@@ -19,7 +19,7 @@ const ASD: ServerSet = {
 };
 
 describe('the Application Server Dataset', () => {
-  (isPresent(ASD) ? test : test.skip)(
+  testOnData(
     'surprise learned online tells the incidents of each server better than its principal components do, and |z| names their metrics',
     () => {
       const results = judgeSet(ASD);

@@ -20,8 +20,6 @@ const totals = (cells: ArrayLike<number>) =>
         cells: Float64Array.from(cells),
         observed: undefined,
         cellArea: 1,
-        spacing: 1,
-        boundary: 'NEUMANN',
       },
       plans,
     ),

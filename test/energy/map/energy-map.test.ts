@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type MapperSnapshot, type MapSettings, StreamMapper } from '../../../src/energy/map/energy-map.ts';
 import { explainNode, explainNodes } from '../../../src/energy/map/explanation.ts';
-import { readWindow } from '../../../src/energy/map/window.ts';
+import { readWindow, windowSteps } from '../../../src/energy/map/window.ts';
 import { MetricKind } from '../../../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
 import { runThrough } from '../../../src/numeric/slices.ts';
 import { createRandom } from '../../../src/random.ts';
@@ -258,6 +258,27 @@ describe('nodes', () => {
 });
 
 describe('another configuration', () => {
+  test('lays nodes out anew when declared cells count no longer, and keeps what was learned', () => {
+    const mapper = new StreamMapper(SETTINGS);
+    const cells = { a: [0, 1], b: [1, 0] } as const;
+    const random = createRandom(8);
+    const window = (at: number): GivenWindow => ({
+      at,
+      cells,
+      nodes: { a: { cpu: random.normal() }, b: { cpu: random.normal() } },
+    });
+    for (let at = 0; at < 70; at++) fold(mapper, window(at));
+    mapper.configure({ ...SETTINGS, layout: 'AUTO' });
+    const restored = StreamMapper.restore(saved(mapper));
+    for (const each of [mapper, restored]) {
+      const { layout, observed } = fold(each, { ...window(70), nodes: { a: { cpu: 0 }, b: { cpu: 1 } } });
+      expect(layout).toMatchObject({ kind: 'AUTO', version: 2, rows: 1, cols: 2, cells: ['a', 'b'] });
+      expect([...observed]).toEqual([1, 1]);
+    }
+    mapper.configure(SETTINGS);
+    expect(fold(mapper, window(71)).layout).toMatchObject({ version: 3, cells: ['', 'a', 'b', ''] });
+  });
+
   test('forgets when mode, metrics or half-life change, and not when the boundary does', () => {
     const learned = () => {
       const mapper = new StreamMapper(SETTINGS);
@@ -303,6 +324,43 @@ describe('a restart', () => {
       expect(map.digest).toEqual(maps[at]!.digest);
       expect(map.cells.every(Number.isFinite)).toBe(true);
     }
+  });
+});
+
+describe('a large fleet that is measured', () => {
+  const count = 3_000;
+  const names = Array.from({ length: count }, (_, i) => `n${(i * 7919) % count}`);
+  const metrics = { power: { unit: 'W' } };
+  const given = { at: 0, metrics, nodes: Object.fromEntries(names.map((name, i) => [name, { power: i }])) };
+
+  test('is read and mapped a few hundred nodes between two yields, to the same map', () => {
+    const parts = [closedWindow(given)];
+    const reading = windowSteps(parts);
+    let pauses = 0;
+    let read = reading.next();
+    for (; !read.done; read = reading.next()) pauses++;
+    // The nodes, then their readings.
+    expect(pauses).toBeGreaterThanOrEqual(2 * Math.floor(count / 512));
+
+    let looks = 0;
+    const nodes = read.value.nodes.map(({ readings, ...node }) => ({
+      ...node,
+      get readings() {
+        looks++;
+        return readings;
+      },
+    }));
+    const mapping = new StreamMapper(SETTINGS).fold({ ...read.value, nodes });
+    let most = 0;
+    let mapped = mapping.next();
+    for (; !mapped.done; mapped = mapping.next()) {
+      most = Math.max(most, looks);
+      looks = 0;
+    }
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThanOrEqual(512);
+    expect(mapped.value).toEqual(fold(new StreamMapper(SETTINGS), given));
+    expect([mapped.value.mode, mapped.value.state.totals.count]).toEqual(['PHYSICAL', count]);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Which node lies on which cell. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { arrange, type Layout, type PlacedNode } from '../../../src/energy/map/layout.ts';
+import { arrange, arrangeSteps, type Layout, type PlacedNode } from '../../../src/energy/map/layout.ts';
 
 const auto = (...names: string[]): PlacedNode[] => names.map((name) => ({ name, declared: undefined }));
 const at = (name: string, row: number, col: number): PlacedNode => ({ name, declared: { row, col } });
@@ -83,6 +83,33 @@ describe('a declared layout', () => {
     expect(arrange(undefined, [at('a', 0, 1024)])).toMatchObject({ kind: 'AUTO', conflict: true });
   });
 
+  test('nearly empty beyond 4,096 cells makes it automatic and is flagged, until enough cells are taken', () => {
+    expect(arrange(undefined, [at('a', 1023, 1023)])).toMatchObject({
+      kind: 'AUTO',
+      cells: ['a'],
+      conflict: true,
+    });
+    expect(arrange(undefined, [at('a', 63, 63)])).toMatchObject({
+      kind: 'DECLARED',
+      rows: 64,
+      conflict: false,
+    });
+    expect(arrange(undefined, [at('a', 0, 4), ...auto('b'), at('c', 1023, 0)])).toMatchObject({
+      conflict: false,
+    });
+    // 64 x 65 cells, of which a sixteenth is 260.
+    const corner = at('corner', 63, 64);
+    const taken = (count: number) => [
+      corner,
+      ...Array.from({ length: count - 1 }, (_, i) => at(`n${i}`, i >> 6, i & 63)),
+    ];
+    const few = arrange(undefined, taken(259));
+    expect(few).toMatchObject({ kind: 'AUTO', conflict: true });
+    const enough = arrange(few, taken(260));
+    expect(enough).toMatchObject({ kind: 'DECLARED', rows: 64, cols: 65, version: 2, conflict: false });
+    expect(arrange(enough, taken(259))).toMatchObject({ kind: 'AUTO', version: 3, conflict: true });
+  });
+
   test('grows anew on overflow, fills gaps in place, and starts anew when a node moves', () => {
     const first = arrange(undefined, [at('a', 0, 0), at('b', 1, 1)]);
     const filled = arrange(first, [at('a', 0, 0), at('b', 1, 1), at('c', 0, 1)]);
@@ -93,8 +120,60 @@ describe('a declared layout', () => {
     expect([moved.version, moved.cells]).toEqual([2, ['', 'c', 'a', 'b']]);
   });
 
+  test('is left for the automatic one by the rule AUTO, under a new version, and come back to likewise', () => {
+    const nodes = [at('b', 0, 0), at('a', 1, 1)];
+    const declared = arrange(undefined, nodes);
+    const automatic = arrange(declared, nodes, 'AUTO');
+    expect(automatic).toMatchObject({ kind: 'AUTO', version: 2, rows: 1, cols: 2, cells: ['a', 'b'] });
+    expect(arrange(automatic, nodes, 'AUTO')).toBe(automatic);
+    expect(arrange(automatic, nodes, 'DECLARED')).toEqual({ ...declared, version: 3, revision: 3 });
+  });
+
+  test('counts for nothing under the rule AUTO, a collision neither', () => {
+    const colliding = [at('a', 1, 1), at('b', 1, 1)];
+    expect(arrange(undefined, colliding, 'AUTO')).toMatchObject({ kind: 'AUTO', conflict: false });
+    const conflicting = arrange(undefined, colliding);
+    expect(arrange(conflicting, colliding, 'AUTO')).toMatchObject({ version: 1, conflict: false });
+  });
+
   test('shrinks when its outer nodes have left', () => {
     const wide = arrange(undefined, [at('a', 0, 0), at('b', 0, 9)]);
     expect(arrange(wide, [at('a', 0, 0)])).toMatchObject({ version: 2, rows: 1, cols: 1 });
+  });
+});
+
+describe('the arrangement of a large fleet', () => {
+  const count = 20_000;
+  const nodes = (declared: boolean) =>
+    Array.from({ length: count }, (_, n) => {
+      const i = (n * 7919) % count;
+      return { name: `n${i}`, declared: declared ? { row: i >> 8, col: i & 255 } : undefined };
+    });
+
+  test.each([false, true])('looks at few nodes between two yields, declared: %s', (declared) => {
+    let looks = 0;
+    const watched = nodes(declared).map(({ name, declared: cell }) => ({
+      get name() {
+        looks++;
+        return name;
+      },
+      declared: cell,
+    }));
+    let layout: Layout | undefined;
+    for (const round of [0, 1]) {
+      const steps = arrangeSteps(layout, watched.slice(round));
+      let most = 0;
+      for (;;) {
+        looks = 0;
+        const step = steps.next();
+        most = Math.max(most, looks);
+        if (!step.done) continue;
+        layout = step.value;
+        break;
+      }
+      // Sorting a run of 512 compares each name some nine times.
+      expect(most).toBeLessThan(12_000);
+    }
+    expect(layout!.cells.filter((name) => name !== '')).toHaveLength(count - 1);
   });
 });

@@ -48,6 +48,7 @@ async function refusal(answer: Promise<unknown>) {
     reason: error.reason,
     fields: error.violations.map(({ field }) => field),
     metadata: error.metadata,
+    message: error.message,
   };
 }
 
@@ -171,6 +172,8 @@ describe('ComputeState', () => {
       'map.observed',
     ],
     ['a long mask', { map: map(1, 1, [1], { observed: Uint8Array.of(1, 0) }) }, 'map.observed'],
+    ['a unit that maps do not have', { map: map(1, 1, [1], { unit: 'kW' }) }, 'map.unit'],
+    ['joules beyond a map', { map: map(1, 2, [1, 1e36], { unit: 'kJ' }) }, 'map.grid'],
     ['a single edge', { map: map(1, 1, [1]), binEdges: [1] }, 'bin_edges'],
     ['falling edges', { map: map(1, 1, [1]), binEdges: [2, 1] }, 'bin_edges'],
     ['a state out of range', { map: map(1, 2, [3e38, 1], { cellArea: 1e300 }) }, 'map'],
@@ -198,8 +201,65 @@ describe('ComputeState', () => {
     };
     expect(await refusal(compute(request, { sendBytesMax: 60_000 }))).toMatchObject({
       reason: 'WORK_TOO_LARGE',
-      metadata: { limit: '60000', asked: String(4096 + 16 * 4096) },
+      metadata: { limit: '60000', asked: String(4096 + 16 * 4096), unit: 'bytes' },
+      message: `${4096 + 16 * 4096} bytes were asked for, which is over 60000`,
     });
+  });
+
+  test('cells are converted to joules from the unit given, and the digest stays that of the grid as given', async () => {
+    const values = [1, 2, -3, 4];
+    const asked = { includeWeights: true, temperature: 2, bins: 8 };
+    const plain = await compute({ ...asked, map: map(2, 2, values) });
+    for (const [unit, factor] of [
+      ['J', 1],
+      ['kJ', 1e3],
+      ['MJ', 1e6],
+      ['Wh', 3600],
+      ['kWh', 3.6e6],
+      ['MWh', 3.6e9],
+      ['1', 1],
+    ] as const) {
+      const converted = await compute({
+        ...asked,
+        temperature: 2 * factor,
+        map: map(2, 2, values, { unit }),
+      });
+      const { state } = converted;
+      for (const name of ['positive', 'negative', 'net', 'absolute', 'mean', 'min', 'max'] as const)
+        expect(state![name]! / plain.state![name]!).toBeCloseTo(factor, 12 - Math.ceil(Math.log10(factor)));
+      expect(state!.spatialEntropy).toBeCloseTo(plain.state!.spatialEntropy!, 12);
+      expect(converted.weights!.values![0]).toBeCloseTo(plain.weights!.values![0]!, 12);
+      expect(converted.digest).toEqual(plain.digest);
+    }
+  });
+
+  test('what is unset is as its default written out', async () => {
+    const random = createRandom(5);
+    const values = Array.from({ length: 30 }, () => random.normal());
+    const output = { includeWeights: true, includeGradient: true };
+    const unset = await compute({ ...output, map: map(5, 6, values) });
+    const written = await compute({
+      ...output,
+      map: map(5, 6, values, {
+        observed: Uint8Array.of(0xff, 0xff, 0xff, 0x3f),
+        unit: 'J',
+        cellArea: 1,
+        spacing: 1,
+        boundary: Boundary.NEUMANN,
+        negativePolicy: NegativePolicy.SIGNED,
+      }),
+      temperature: 1,
+      gradient: GradientKind.SOBEL,
+      bins: 64,
+      binEdges: [Math.min(...values.map(Math.fround)), Math.max(...values.map(Math.fround))],
+      entropyUnit: EntropyUnit.NATS,
+    });
+    expect(written).toEqual(unset);
+    const plain = await compute({ map: map(5, 6, values) });
+    expect(await compute({ map: map(5, 6, values), includeWeights: false, includeGradient: false })).toEqual(
+      plain,
+    );
+    expect([plain.weights, plain.gradientRow]).toEqual([undefined, undefined]);
   });
 
   test('a map of 1024 x 1024 lets the event loop turn, and a cancelled call ends', async () => {
@@ -250,6 +310,29 @@ describe('CheckConservation', () => {
     expect(answer).toMatchObject({ passed: true, residualJoules: 0, fidelity: 1 });
   });
 
+  test('energy.conservation is kept in joules, whatever energies the maps are in', async () => {
+    const before = map(1, 2, [1, 2], { unit: 'kJ' });
+    const gained = await check({
+      before,
+      after: map(1, 2, [2, 2], { unit: 'kJ' }),
+      mode: BudgetMode.DRIVEN,
+      sourcesWatts: 400,
+      rtol: 0,
+    });
+    expect(gained).toMatchObject({ passed: false, residualJoules: 600, toleranceJoules: 0, fidelity: 0.85 });
+    const same = await check({ before, after: map(1, 2, [2000, 1000]) });
+    expect(same).toMatchObject({ passed: true, residualJoules: 0, toleranceJoules: 3 });
+    const hour = await check({
+      before: map(1, 1, [1], { unit: 'kWh' }),
+      after: map(1, 1, [2000], { unit: 'Wh' }),
+      mode: BudgetMode.DRIVEN,
+      sourcesWatts: 1000,
+      dtSeconds: 3600,
+      rtol: 0,
+    });
+    expect(hour).toMatchObject({ passed: true, residualJoules: 0, fidelity: 1 });
+  });
+
   test('the tolerances asked for hold', async () => {
     const maps = { before: map(1, 1, [100]), after: map(1, 1, [101]) };
     expect((await check(maps)).passed).toBe(false);
@@ -268,15 +351,26 @@ describe('CheckConservation', () => {
     ).toMatchObject({ reason: 'SHAPE_MISMATCH', metadata: { after: '1x2 with 1 observed' } });
   });
 
-  test('sources in a conservative budget, unlike units and broken maps are refused with their paths', async () => {
+  test('sources in a conservative budget, unlike units and areas, and broken maps are refused with their paths', async () => {
     const maps = { before: map(1, 1, [1]), after: map(1, 1, [1]) };
     expect((await refusal(check({ ...maps, sourcesWatts: 1, boundaryFluxWatts: -1 }))).fields).toEqual([
       'sources_watts',
       'boundary_flux_watts',
     ]);
-    expect((await refusal(check({ ...maps, after: map(1, 1, [1], { unit: 'kJ' }) }))).fields).toEqual([
-      'after.unit',
-    ]);
+    for (const [before, after] of [
+      ['1', 'kJ'],
+      ['', '1'],
+      ['Wh', '1'],
+    ] as const) {
+      const mixed = check({
+        before: map(1, 1, [1], { unit: before }),
+        after: map(1, 1, [1], { unit: after }),
+      });
+      expect((await refusal(mixed)).fields).toEqual(['after.unit']);
+    }
+    const wider = map(1, 1, [1], { cellArea: 2 });
+    expect((await refusal(check({ ...maps, after: wider }))).fields).toEqual(['after.cell_area']);
+    expect((await refusal(check({ ...maps, before: wider }))).fields).toEqual(['after.cell_area']);
     expect((await refusal(check({ before: {}, after: map(1, 2, [1]) }))).fields).toEqual([
       'before.grid',
       'after.grid.values',

@@ -1,9 +1,9 @@
 /**
  * The statistical map on real servers: the Server Machine Dataset (38 metrics, one sample a minute), learned online
- * from the first minute on. Skipped, by name, where the data is not beside the repository.
+ * from the first minute on. Skipped, by name, without the data.
  */
-import { describe, expect, test } from '@jest/globals';
-import { describeResults, isPresent, judgeSet, meanOf, type ServerSet } from '../support/server-set.ts';
+import { describe, expect } from '@jest/globals';
+import { describeResults, judgeSet, meanOf, type ServerSet, testOnData } from '../support/server-set.ts';
 
 const SMD: ServerSet = {
   folder: 'smd',
@@ -12,7 +12,7 @@ const SMD: ServerSet = {
 };
 
 describe('the Server Machine Dataset', () => {
-  (isPresent(SMD) ? test : test.skip)(
+  testOnData(
     'surprise learned online tells the incidents of each machine better than its principal components do, and |z| names their metrics',
     () => {
       const results = judgeSet(SMD);

@@ -2,7 +2,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { gridDigest } from '../../../src/energy/map/digest.ts';
-import { applyNegativeRule, type NegativeRule } from '../../../src/energy/map/negative-policy.ts';
 import {
   type MapField,
   type MapState,
@@ -12,6 +11,7 @@ import {
   stateSteps,
 } from '../../../src/energy/map/state.ts';
 import { createStatePlans } from '../../../src/energy/map/state-plan.ts';
+import { applyNegativeRule, type NegativeRule } from '../../../src/numeric/negative-policy.ts';
 import { runInSlices, runThrough, type Steps } from '../../../src/numeric/slices.ts';
 import { createRandom } from '../../../src/random.ts';
 import { addEntropy, ENTROPY } from '../../numeric/support/plain-entropy.ts';
@@ -73,7 +73,7 @@ describe('golden numbers', () => {
     [10, [0.367165, 0.332225, 0.30061]],
   ];
   test.each(boltzmann)(
-    'energy.boltzmann Boltzmann weights of energies 0, 1, 2 at temperature %d',
+    'energy.golden Boltzmann weights of energies 0, 1, 2 at temperature %d',
     (temperature, expected) => {
       const { weights } = compute(field(1, 3, [0, 1, 2]), { temperature });
       expected.forEach((weight, at) => {
@@ -82,21 +82,21 @@ describe('golden numbers', () => {
     },
   );
 
-  test('energy.boltzmann weights of energies 0, 1, 2 at temperature 0.1', () => {
+  test('energy.golden Boltzmann weights of energies 0, 1, 2 at temperature 0.1', () => {
     const { weights } = compute(field(1, 3, [0, 1, 2]), { temperature: 0.1 });
     expect(weights[0]).toBeCloseTo(0.9999546, 7);
     expect(weights[1]! / 4.54e-5).toBeCloseTo(1, 3);
     expect(weights[2]! / 2.06e-9).toBeCloseTo(1, 2);
   });
 
-  test('energy.totals [[1, 2], [3, 4]] has total 10 and entropy 1.279854', () => {
+  test('energy.golden entropy of [[1, 2], [3, 4]] is 1.279854, its total 10', () => {
     const { state } = compute(field(2, 2, [1, 2, 3, 4]));
     expect(state.totals.net).toBe(10);
     expect(state.totals.spatialEntropy).toBeCloseTo(1.279854, 6);
     expect([state.mean, state.variance, state.totals.min, state.totals.max]).toEqual([2.5, 1.25, 1, 4]);
   });
 
-  test('energy.totals a uniform 32 x 32 map has the greatest entropy, ln 1024 = 6.931472', () => {
+  test('energy.golden entropy of a uniform 32 x 32 map is the greatest, ln 1024 = 6.931472', () => {
     const { state } = compute(field(32, 32, new Float64Array(1024).fill(3)));
     expect(state.totals.spatialEntropy).toBeCloseTo(6.931472, 6);
     expect(state.valueEntropy).toBe(0);

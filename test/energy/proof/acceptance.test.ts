@@ -10,7 +10,7 @@ import type { Interval } from '../../../src/energy/proof/cells.ts';
 import { judged } from '../../../src/energy/proof/check.ts';
 import { createInstruments, type Evidence, measureSteps } from '../../../src/energy/proof/measure.ts';
 import { type Conclusion, conclude } from '../../../src/energy/proof/proof.ts';
-import { type Origin, originFaults } from '../../../src/energy/proof/provenance.ts';
+import { judgeOrigin, type Origin } from '../../../src/energy/proof/provenance.ts';
 import { runThrough } from '../../../src/numeric/slices.ts';
 import { createRandom } from '../../../src/random.ts';
 import {
@@ -88,7 +88,7 @@ function prove(given: Given, over: Partial<Origin> = {}): Conclusion {
     faults,
     ...over,
   };
-  return conclude('PREDICTION', [...checks, judged('PROVENANCE', originFaults(origin, undefined, NOW_MS))]);
+  return conclude('PREDICTION', [...checks, judged('PROVENANCE', judgeOrigin(origin, undefined, NOW_MS))]);
 }
 
 /** A model that is off by 2 % of what it models, and instruments by 1 % of the spread. */

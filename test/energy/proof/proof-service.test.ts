@@ -1,10 +1,10 @@
 /** ProofService on both engines: what is issued, kept, chained, listed and verified, by one server or several. */
-import { sign } from 'node:crypto';
+import { createHash, sign } from 'node:crypto';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { expect, test } from '@jest/globals';
 import { gridDigest } from '../../../src/energy/map/digest.ts';
 import { idText, parseReceipt } from '../../../src/energy/proof/receipt.ts';
-import { BudgetMode, Regime } from '../../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
+import { Regime } from '../../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import {
   type Proof,
   ProofCheckKind,
@@ -64,7 +64,15 @@ describeOnStores('ProofService', (engine) => {
     });
     expect(idText(body.proofId)).toBe(proof.proofId);
     expect(hex(body.observationDigest)).toBe(DIGEST_1234);
-    for (const empty of [body.referenceDigest, body.previousReceiptHash, body.parentProofId, body.forecastId])
+    expect(body.observedCount).toBe(4);
+    for (const empty of [
+      body.observedDigest,
+      body.submitterKey,
+      body.referenceDigest,
+      body.previousReceiptHash,
+      body.parentProofId,
+      body.forecastId,
+    ])
       expect(empty).toHaveLength(0);
     expect(await ada.get(proof.proofId)).toEqual(proof);
     expect(suite.world.issued).toMatchObject([
@@ -80,6 +88,16 @@ describeOnStores('ProofService', (engine) => {
     await suite.world.ledger.round();
     const entry = await suite.world.ledger.rpc.getEntry(0);
     expect(entry).toMatchObject({ kind: 'energy.proof', key: proof.proofId, payload: proof.receipt });
+  });
+
+  test('of a stream that is warming up nothing else can be claimed, and nothing else is refuted', async () => {
+    const ada = (await suite.open({ isWarmingUp: true })).as('ada');
+    const context = () => suite.world.context({ stream: STREAM });
+    const claimed = await ada.claim(suite.world.claim({ context: context() }));
+    expect(claimed.verdict).toBe(ProofVerdict.INCONCLUSIVE);
+    expect(outcomes(claimed)).not.toHaveProperty('REGIME');
+    const warming = suite.world.claim({ context: context(), claimedRegime: Regime.WARMING_UP });
+    expect((await ada.claim(warming)).verdict).toBe(ProofVerdict.VERIFIED);
   });
 
   test('a prediction that came true is VERIFIED, with what it was told of before and after', async () => {
@@ -131,6 +149,42 @@ describeOnStores('ProofService', (engine) => {
     const missed = await forecasting.as('ada').predict(late);
     expect(missed.verdict).toBe(ProofVerdict.REFUTED);
     expect(missed.checks.at(-1)!.detail).toBe('it was captured outside the window that was foretold');
+  });
+
+  test('energy.proof a receipt says how much of a map was judged, and no other filler or mask makes it a new one', async () => {
+    const ada = suite.world.as('ada');
+    const of = (values: readonly number[], mask?: number) => ({
+      grid: { ...GRID, values: [...values] },
+      ...(mask !== undefined && { observed: Uint8Array.of(mask) }),
+    });
+    const claim = (map: ReturnType<typeof of>) =>
+      ada.claim(suite.world.claim({ map, context: suite.world.context({ stream: STREAM }) }));
+    const proof = await claim(of([1, 2, 3, 99], 0b0111));
+    expect(proof.verdict).toBe(ProofVerdict.VERIFIED);
+    const body = bodyOf(proof);
+    expect(body.observedCount).toBe(3);
+    // Written out: prefix, sides, cells with the last one at 0, mask.
+    const preimage = Buffer.concat([
+      Buffer.from('homeostat.observed.v1\0'),
+      Buffer.from('0200000002000000', 'hex'),
+      Buffer.from('0000803f000000400000404000000000', 'hex'),
+      Buffer.from('07', 'hex'),
+    ]);
+    expect(hex(body.observedDigest)).toBe(createHash('sha256').update(preimage).digest('hex'));
+    for (const again of [of([1, 2, 3, 98], 0b0111), of([1, 2, 3, 99], 0b1011), of([1, 2, 3, 99])])
+      await expect(claim(again)).rejects.toMatchObject({
+        reason: 'OBSERVATION_REPLAYED',
+        metadata: { proof_id: proof.proofId },
+      });
+    expect((await claim(of([1, 2, 4, 99], 0b0111))).verdict).toBe(ProofVerdict.VERIFIED);
+    const hidden = await claim(of([5, 6, 7, 8], 0b0001));
+    expect(hidden).toMatchObject({ verdict: ProofVerdict.INCONCLUSIVE });
+    expect(bodyOf(hidden).observedCount).toBe(1);
+    const verified = async (map: ReturnType<typeof of>) => (await ada.verify(proof.receipt, map)).failures;
+    expect(await verified(of([1, 2, 3, 99], 0b0111))).toEqual([]);
+    expect(await verified(of([1, 2, 3, 99]))).toEqual([]);
+    expect(await verified(of([1, 2, 3, 99], 0b1111))).toEqual(['other cells of the map were observed']);
+    expect(await verified(of([1, 2, 3, 98], 0b0111))).toEqual(['it is of another map']);
   });
 
   test('an observation signed by its submitter is proven with the signature', async () => {
@@ -321,24 +375,5 @@ describeOnStores('ProofService', (engine) => {
       valid: false,
       failures: ['no proof that was issued has it'],
     });
-  });
-
-  test('a dissipative budget and one that is driven are told apart from a conservative one', async () => {
-    const before = { ...GRID, values: [2, 2, 3, 4] };
-    const verdict = async (mode: BudgetMode, more = {}) =>
-      (
-        await suite.world.as('ada').claim(
-          suite.world.claim({
-            map: { grid: { ...GRID, values: [1, 2, 3, 4] } },
-            claimedRegime: Regime.CRITICAL,
-            context: suite.world.context({ budget: { before, mode, ...more } }),
-          }),
-        )
-      ).checks[0]!.outcome;
-    expect(await verdict(BudgetMode.UNSPECIFIED)).toBe(ProofCheckOutcome.FAIL);
-    expect(await verdict(BudgetMode.CONSERVATIVE)).toBe(ProofCheckOutcome.FAIL);
-    expect(await verdict(BudgetMode.DISSIPATIVE)).toBe(ProofCheckOutcome.PASS);
-    expect(await verdict(BudgetMode.DRIVEN)).toBe(ProofCheckOutcome.FAIL);
-    expect(await verdict(BudgetMode.DRIVEN, { sinksWatts: 0.5, dtSeconds: 2 })).toBe(ProofCheckOutcome.PASS);
   });
 });

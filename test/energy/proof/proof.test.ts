@@ -9,6 +9,13 @@ const of = (kind: CheckKind, value: number | undefined): Check =>
 const sound = of('PROVENANCE', 0);
 
 describe('a verdict', () => {
+  test('energy.proof of a map of which less than half was observed is INCONCLUSIVE, REFUTED where it was before', () => {
+    const checks = [of('REGIME', 0), sound];
+    expect(conclude('CLAIM', checks, 0.5)).toEqual({ verdict: 'VERIFIED', quality: 1 });
+    expect(conclude('CLAIM', checks, 0.499)).toEqual({ verdict: 'INCONCLUSIVE', quality: 1 });
+    expect(conclude('CLAIM', [of('REGIME', 1), sound], 0.1).verdict).toBe('REFUTED');
+  });
+
   test.each([
     ['a claim whose regime is probable', 'CLAIM', [of('REGIME', 0.1)], 'VERIFIED'],
     ['a claim with other checks that pass', 'CLAIM', [of('REGIME', 0.1), of('BOUNDS', 0)], 'VERIFIED'],

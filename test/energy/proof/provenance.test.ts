@@ -1,7 +1,7 @@
 /** Every fault of origin by example. */
-import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import { type Origin, originFaults, type Parent } from '../../../src/energy/proof/provenance.ts';
+import { judgeOrigin, type Origin, type Parent } from '../../../src/energy/proof/provenance.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 2);
 const HOUR_MS = 3_600_000;
@@ -21,7 +21,7 @@ const origin: Origin = {
   faults: [],
 };
 const faults = (over: Partial<Origin>, parent?: Parent) => {
-  const { value, detail } = originFaults({ ...origin, ...over }, parent, NOW_MS);
+  const { value, detail } = judgeOrigin({ ...origin, ...over }, parent, NOW_MS);
   expect(value).toBe(detail === '' ? 0 : detail.split('; ').length);
   return detail;
 };
@@ -94,6 +94,41 @@ describe('a signature', () => {
         'the signature is not by that key',
       );
     }
+  });
+
+  test("energy.proof by a point of small order is nobody's, though its signatures hold", () => {
+    const keys = [
+      '0000000000000000000000000000000000000000000000000000000000000000',
+      '0000000000000000000000000000000000000000000000000000000000000080',
+      '0100000000000000000000000000000000000000000000000000000000000000',
+      '0100000000000000000000000000000000000000000000000000000000000080',
+      '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+      '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85',
+      'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+      'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa',
+      'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+      'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
+    ].map((hex) => new Uint8Array(Buffer.from(hex, 'hex')));
+    const forged: Uint8Array[] = [new Uint8Array(64)];
+    for (const key of keys) forged.push(Uint8Array.from([...key, ...new Uint8Array(32)]));
+    let held = 0;
+    for (const key of keys)
+      for (const bytes of forged)
+        for (let nth = 0; nth < 16; nth++) {
+          const own = new Uint8Array(16).fill(nth);
+          const message = Buffer.concat([Buffer.from('homeostat.observation.v1\0'), digest, own]);
+          const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), key]);
+          if (verify(null, message, createPublicKey({ key: der, format: 'der', type: 'spki' }), bytes))
+            held++;
+          const judged = judgeOrigin(
+            { ...origin, nonce: own, signature: { publicKey: key, signature: bytes } },
+            undefined,
+            NOW_MS,
+          );
+          expect(judged).toMatchObject({ value: 1, submitterKey: undefined });
+        }
+    // What is refused is no rumor: the library by itself takes many of them.
+    expect(held).toBeGreaterThan(100);
   });
 
   test('by a published key holds for this message alone', () => {

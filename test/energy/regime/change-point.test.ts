@@ -54,7 +54,7 @@ function shifted(seed: number, size: number, from: number, end: number): ChangeP
 }
 
 describe('the threshold', () => {
-  test('energy.regime is the closed form: 8.04536 for one statistic and 10,000 windows, 9.83630 for six', () => {
+  test('energy.golden CUSUM threshold: 8.04536 for one statistic and 10,000 windows, 9.83630 for six', () => {
     expect(alarmThreshold(1, 10_000)).toBeCloseTo(8.04536, 5);
     expect(alarmThreshold(6, 10_000)).toBeCloseTo(9.8363, 5);
   });

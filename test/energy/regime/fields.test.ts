@@ -1,9 +1,8 @@
-/** The labeled fields are what they are called: exact energies of Ising, moments and memory of random fields, chaos. */
+/** The labeled fields are what they are called: patterns of Gray-Scott, moments and memory of random fields, chaos. */
 import { describe, expect, test } from '@jest/globals';
 import { drifting, switched } from '../../../bench/fields/changing.ts';
-import type { Field } from '../../../bench/fields/field.ts';
-import { grayScottField } from '../../../bench/fields/gray-scott.ts';
-import { CRITICAL_TEMPERATURE, createIsing } from '../../../bench/fields/ising.ts';
+import { deviationOf, type Field } from '../../../bench/fields/field.ts';
+import { createReaction, REACTIONS, type ReactionName } from '../../../bench/fields/gray-scott.ts';
 import { LABELS, labeledField } from '../../../bench/fields/labeled.ts';
 import { logisticField } from '../../../bench/fields/logistic.ts';
 import { gaussianField } from '../../../bench/fields/stationary.ts';
@@ -14,35 +13,6 @@ const levelOf = (field: Field, from: number, to: number) => {
   const means = Array.from({ length: to }, () => meanOf(field.next())).slice(from);
   return meanOf(means);
 };
-
-describe('Ising', () => {
-  test('has the exact energies of a 4x4 lattice', () => {
-    for (const [temperature, energy] of [
-      [2, -1.755380289],
-      [3, -1.017069627],
-    ] as const) {
-      const ising = createIsing(4, temperature, 100, createRandom(1));
-      let sum = 0;
-      const sweeps = 20_000;
-      for (let at = 0; at < sweeps; at++) {
-        ising.sweep();
-        sum += ising.energy() / sweeps;
-      }
-      expect(Math.abs(sum - energy)).toBeLessThan(0.03);
-    }
-    expect(CRITICAL_TEMPERATURE).toBeCloseTo(2.269185314, 8);
-  });
-
-  test('reaches the energy of a large lattice by clusters and by sweeps', () => {
-    const ising = createIsing(64, 2.5, 200, createRandom(2));
-    let sum = 0;
-    for (let at = 0; at < 150; at++) {
-      ising.sweep();
-      sum += ising.energy() / 150;
-    }
-    expect(Math.abs(sum - -1.106079204)).toBeLessThan(0.02);
-  });
-});
 
 describe('random fields', () => {
   test('have mean 0, variance 1 and the memory asked for', () => {
@@ -70,11 +40,41 @@ describe('random fields', () => {
   });
 });
 
-test('Gray-Scott patterns are at rest, and not even', () => {
-  const field = grayScottField(24, createRandom(5));
-  const [first, second] = [field.next(), field.next()];
-  expect(second).toEqual(first);
-  expect(Math.max(...first) - Math.min(...first)).toBeGreaterThan(0.1);
+describe('energy.golden Gray-Scott', () => {
+  test('feed and kill rates of the six patterns', () => {
+    expect(REACTIONS).toEqual({
+      gliders: { feed: 0.014, kill: 0.054 },
+      bubbles: { feed: 0.098, kill: 0.057 },
+      maze: { feed: 0.029, kill: 0.057 },
+      worms: { feed: 0.058, kill: 0.065 },
+      spirals: { feed: 0.018, kill: 0.051 },
+      spots: { feed: 0.03, kill: 0.062 },
+    });
+  });
+
+  test.each([
+    ['gliders', 'moves'],
+    ['bubbles', 'rests'],
+    ['maze', 'rests'],
+    ['worms', 'rests'],
+    ['spirals', 'moves'],
+    ['spots', 'rests'],
+  ] as const)('%s keep a pattern, which %s', (name: ReactionName, end) => {
+    const reaction = createReaction(name, 64, createRandom(1));
+    reaction.run(6000);
+    const before = reaction.b().slice();
+    reaction.run(300);
+    const after = reaction.b();
+    for (const cells of [reaction.a(), after]) {
+      expect(Math.min(...cells)).toBeGreaterThanOrEqual(0);
+      expect(Math.max(...cells)).toBeLessThanOrEqual(1);
+    }
+    const deviation = deviationOf(after);
+    expect(deviation).toBeGreaterThan(0.05);
+    const change = Math.sqrt(meanOf(after.map((value, at) => (value - before[at]!) ** 2)));
+    if (end === 'rests') expect(change).toBeLessThan(0.1 * deviation);
+    else expect(change).toBeGreaterThan(0.5 * deviation);
+  });
 });
 
 test('neighboring starts of a logistic lattice part', () => {

@@ -71,7 +71,8 @@ describe('the regime of a stream', () => {
     expect(told.posterior[0]!.probability).toBeGreaterThan(0.5);
     const names = told.features.map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(['energy_trend', 'spectral_slope', 'permutation_entropy']));
-    expect([told.onset, told.onsetMap, told.windowsSinceAlarm]).toEqual([undefined, undefined, undefined]);
+    const since = [told.onset, told.onsetMap, told.windowsSinceAlarm, told.secondsSinceOnset];
+    expect(since).toEqual(new Array(4).fill(undefined));
   });
 
   test('is in its maps and in its forecasts, which it approves', async () => {
@@ -106,7 +107,9 @@ describe('the regime of a stream', () => {
     expect(labels[jump]).toBe(Regime.TRANSITION);
     expect(jump).toBeLessThan(JUMP + 15);
     expect(changes.at(-1)!.posterior).toHaveLength(5);
-    const { onset } = await world.call('classify', { stream: STREAM });
+    const { onset, secondsSinceOnset } = await world.call('classify', { stream: STREAM });
+    const newest = await world.call('getMap', { stream: STREAM });
+    expect(secondsSinceOnset).toBe(Number(newest.map!.start!.seconds - onset!.seconds));
     const began = (Number(onset!.seconds) * 1000 - startOf(0)) / 10_000;
     expect(began).toBeGreaterThan(JUMP - 20);
     expect(began).toBeLessThan(JUMP + 5);
@@ -155,7 +158,19 @@ describe('the regime of maps handed in', () => {
     expect(total).toBeCloseTo(1, 12);
   });
 
-  test('names the map a change began with', async () => {
+  test('what is unset is as its default written out', async () => {
+    const maps = Array.from({ length: 92 }, (_, at) => {
+      const { values, ...shape } = grid(at);
+      return { ...shape, values: values.map((x) => (at >= 80 ? x + 4 : x)) };
+    });
+    const unset = await classify({ maps });
+    expect(unset.secondsSinceOnset).toBeDefined();
+    expect(await classify({ maps, dtSeconds: 1 })).toEqual(unset);
+    const one = await classify({ maps: maps.slice(0, 1) });
+    expect(await classify({ maps: maps.slice(0, 1), dtSeconds: 1 })).toEqual(one);
+  });
+
+  test('names the map a change began with, and how long ago that was', async () => {
     const shifted = (at: number) => ({
       ...grid(at),
       values: grid(at).values.map((x) => (at >= 80 ? x + 4 : x)),
@@ -165,6 +180,12 @@ describe('the regime of maps handed in', () => {
     expect(Math.abs(told.onsetMap! - 80)).toBeLessThanOrEqual(4);
     expect(told.windowsSinceAlarm).toBeLessThan(12);
     expect(told.onset).toBeUndefined();
+    expect(told.secondsSinceOnset).toBe(91 - told.onsetMap!);
+    const slower = await classify({
+      maps: Array.from({ length: 92 }, (_, at) => shifted(at)),
+      dtSeconds: 2.5,
+    });
+    expect(slower).toEqual({ ...told, secondsSinceOnset: 2.5 * (91 - told.onsetMap!) });
   });
 
   test('is refused what cannot be judged', async () => {
@@ -178,7 +199,10 @@ describe('the regime of maps handed in', () => {
       'FIELD_INVALID maps[1].values[1]',
     );
     const huge = { rows: 1024, cols: 1024, values: [] };
-    expect(await refusal(classify({ maps: new Array(17).fill(huge) }))).toBe('WORK_TOO_LARGE');
+    await expect(classify({ maps: new Array(17).fill(huge) })).rejects.toMatchObject({
+      reason: 'WORK_TOO_LARGE',
+      message: `${17 * 2 ** 20} cells were asked for, which is over ${2 ** 24}`,
+    });
     await world.call('configureStream', { stream: none, config: {} });
     expect(await classify({ stream: none })).toMatchObject({ regime: Regime.WARMING_UP, mapCount: 0 });
   });

@@ -99,7 +99,7 @@ describe('the compiled entropy of sizes', () => {
     expect(squaredLog).toBeCloseTo(Math.log(1024) ** 2, 11);
   });
 
-  test('of [1, 2, 3, 4] is the value of scipy.stats.entropy, and zeros add nothing', () => {
+  test('energy.golden entropy of [1, 2, 3, 4] is the value of scipy.stats.entropy, and zeros add nothing', () => {
     expect(entropyOf([1, 2, 3, 4]).entropy).toBeCloseTo(1.2798542258336674, 15);
     expect(entropyOf([0, 1, 2, 0, -3, 4, 0]).entropy).toBeCloseTo(1.2798542258336674, 15);
   });
@@ -139,7 +139,7 @@ describe('the compiled Boltzmann ensemble', () => {
     };
   };
 
-  test('of energies 0, 1, 2 has its weights', () => {
+  test('energy.golden Boltzmann weights of energies 0, 1, 2', () => {
     // Each to half a unit of the last digit given.
     const golden: [number, [number, number][]][] = [
       [

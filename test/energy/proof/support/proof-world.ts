@@ -13,7 +13,7 @@ import {
 } from '../../../../src/energy/proof/proof-service.ts';
 import { energyProofMigration } from '../../../../src/energy/proof/proof-store.ts';
 import type { ProofIssued } from '../../../../src/gen/homeostat/energy/v1/energy_events_pb.ts';
-import { Regime } from '../../../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
+import { BudgetMode, Regime } from '../../../../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import {
   ListProofsRequestSchema,
   type Proof,
@@ -79,8 +79,12 @@ export async function createProofWorld(options: {
   readonly clock: FakeClock;
   /** Of the regime that is claimed, EQUILIBRIUM; the rest is CRITICAL. */
   readonly probability?: () => number;
+  /** Whether no regime can be told yet. */
+  readonly isWarmingUp?: boolean;
   readonly forecasts?: readonly (ProvenForecast & { readonly forecastId: string })[];
   readonly q95?: number;
+  /** What streams are configured with; promises nothing where unset. */
+  readonly budgetMode?: BudgetMode;
   readonly ledger?: Partial<ProofServiceDeps['ledger']>;
 }): Promise<ProofWorld> {
   const { store, clock, probability = () => 0.9 } = options;
@@ -112,8 +116,12 @@ export async function createProofWorld(options: {
     durabilityClass: () => 'SYNCED',
     async requireStream(stream) {
       if (stream.cluster === 'unknown') throw energyError('STREAM_NOT_FOUND', stream);
+      return { config: { budgetMode: options.budgetMode ?? BudgetMode.UNSPECIFIED } };
     },
-    judge: async () => ({ posterior: [probability(), 0, 1 - probability(), 0, 0], modelVersion: 3 }),
+    judge: async () => ({
+      posterior: options.isWarmingUp ? [0, 0, 0, 0, 1] : [probability(), 0, 1 - probability(), 0, 0],
+      modelVersion: 3,
+    }),
     forecastOf: async (id) => options.forecasts?.find(({ forecastId }) => forecastId === id),
     q95Of: () => options.q95,
   });

@@ -29,7 +29,7 @@ export const file_homeostat_energy_v1_energy_events: GenFile = /*@__PURE__*/
  */
 export type EnergyMapUpdated = Message<"homeostat.energy.v1.EnergyMapUpdated"> & {
   /**
-   * The map at level 0, nodes included. The grid is left out when it is over 64 KiB.
+   * The map at level 0, without its nodes; its grid is left out when it is over 64 KiB. GetMap has both.
    *
    * @generated from field: homeostat.energy.v1.EnergyMap map = 1;
    */

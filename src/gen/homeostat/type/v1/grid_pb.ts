@@ -77,7 +77,8 @@ export type MapInput = Message<"homeostat.type.v1.MapInput"> & {
   observed: Uint8Array;
 
   /**
-   * Unit of a cell; default J.
+   * Unit of a cell: J, kJ, MJ, Wh, kWh or MWh, or 1 for cells that are no energies; default J. Cells are converted to J,
+   * in which every answer is.
    *
    * @generated from field: string unit = 3;
    */

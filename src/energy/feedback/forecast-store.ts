@@ -3,17 +3,17 @@
  * points at the snapshots of the stream's models. Times are milliseconds since 1970.
  */
 import { deserialize, serialize } from 'node:v8';
-import type { BoundaryRule } from '../../numeric/stencil.ts';
 import type { Migration, Tx } from '../../store/store.ts';
+import type { ForecastSettings } from '../forecast/settings.ts';
+import type { StreamName } from '../stream/stream-name.ts';
 import {
   type ModelsIndex,
   type PackedModels,
   type Reader,
   readSnapshots,
   writeSnapshots,
-} from '../feedback/model-store.ts';
-import type { StreamModelsState } from '../feedback/stream-models.ts';
-import type { StreamName } from '../map/map-message.ts';
+} from './model-store.ts';
+import type { StreamModelsState } from './stream-models.ts';
 
 interface ForecastRow {
   domain: string;
@@ -41,13 +41,6 @@ export const energyForecastMigration: Migration = {
       .execute();
   },
 };
-
-/** What a stream's maps are forecast by, beside what was learned. */
-export interface ForecastSettings {
-  readonly boundary: BoundaryRule;
-  /** Whether forecasts keep the total of the map they start from. */
-  readonly conserves: boolean;
-}
 
 /** What was learned, and the settings in force. */
 export interface ForecastSnapshot {

@@ -1,0 +1,33 @@
+/** Sorting in slices: what the runtime's own sort gives, without holding the event loop for it. */
+import type { Steps } from './slices.ts';
+
+/** Numbers sorted at once: well under a millisecond. */
+const RUN = 4096;
+/** Numbers merged between two yields. */
+const STEP_NUMBERS = 65_536;
+
+/**
+ * The numbers in rising order, in the array given or in another one of its length. None may be NaN; 0 and -0 are equal.
+ * O(n log n).
+ */
+export function* sortSteps(numbers: Float64Array): Steps<Float64Array> {
+  const { length } = numbers;
+  for (let from = 0; from < length; from += RUN) {
+    numbers.subarray(from, from + RUN).sort();
+    if (from + RUN < length) yield;
+  }
+  let [source, target] = [numbers, length > RUN ? new Float64Array(length) : numbers];
+  for (let width = RUN, done = 0; width < length; width *= 2) {
+    for (let from = 0; from < length; from += 2 * width) {
+      const middle = Math.min(length, from + width);
+      const end = Math.min(length, middle + width);
+      for (let left = from, right = middle, at = from; at < end; at++) {
+        const isLeft = left < middle && (right >= end || source[left]! <= source[right]!);
+        target[at] = isLeft ? source[left++]! : source[right++]!;
+        if (++done % STEP_NUMBERS === 0) yield;
+      }
+    }
+    [source, target] = [target, source];
+  }
+  return source;
+}
