@@ -81,9 +81,9 @@ export interface Channel {
 /** Largest reply taken, bytes: a map of 1024 x 1024 with its slope and weights. */
 const RECEIVE_BYTES_MAX = 64 * 1024 * 1024;
 
-/** First and longest wait between attempts to connect, milliseconds: a server that restarts is back in a second. */
+/** First and longest wait between attempts to connect, milliseconds: a server that restarts is back in two seconds. */
 const RECONNECT_MS = 100;
-const RECONNECT_MS_MAX = 5_000;
+const RECONNECT_MS_MAX = 500;
 
 /** What the four kinds of call share. */
 interface Link {

@@ -12,7 +12,7 @@ import type { Random } from '../random.ts';
 import { RpcError } from './rpc-error.ts';
 
 export interface RetryPolicy {
-  /** Most times one call is made, 1 or more; default 4. */
+  /** Most times one call is made, 1 or more; default 5: enough for most restarts of a server. */
   readonly attempts: number;
   /** Back-off before the first repeat, milliseconds; doubles each time. Default 100. */
   readonly backoffMs: number;
@@ -23,7 +23,7 @@ export interface RetryPolicy {
 }
 
 export const DEFAULT_RETRY: RetryPolicy = {
-  attempts: 4,
+  attempts: 5,
   backoffMs: 100,
   backoffMsMax: 2_000,
   waitMsMax: 5_000,

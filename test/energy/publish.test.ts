@@ -16,12 +16,13 @@ const EVENT_BYTES_MAX = 1_044_480;
 test('20,000 nodes with names of 64 characters', async () => {
   const names = Array.from({ length: 20_000 }, (_, at) => `${at}`.padStart(64, 'n'));
   const mapper = new StreamMapper({
-    mode: 'STATISTICAL',
+    mode: 'PHYSICAL',
     metrics: [],
     halfLifeMs: 86_400_000,
     boundary: 'NEUMANN',
   });
-  const window = closedWindow({ at: 0, nodes: Object.fromEntries(names.map((name) => [name, { cpu: 1 }])) });
+  const nodes = Object.fromEntries(names.map((name) => [name, { power: 1 }]));
+  const window = closedWindow({ at: 0, nodes, metrics: { power: { unit: 'W' } } });
   const map = runThrough(mapper.fold(readWindow([window])));
   const bytes: number[] = [];
   const bus = {

@@ -147,7 +147,7 @@ interface SharedCluster {
  * suite that asks starts it; one that asks meanwhile, in another process, waits for it.
  */
 export async function sharedPostgresqlDatabases(): Promise<PostgresqlDatabases> {
-  const run = process.env['HOMEOSTAT_TEST_RUN']!;
+  const run = process.env['TEST_RUN_FOLDER']!;
   const folder = join(run, 'postgresql');
   const said = join(run, 'postgresql.json');
   try {

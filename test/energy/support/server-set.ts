@@ -1,5 +1,5 @@
 /**
- * Published sets of real servers, in the folder that HOMEOSTAT_TEST_DATA names: per server a training part, then a test
+ * Published sets of real servers, in the folder that TEST_DATA names: per server a training part, then a test
  * part with labelled incidents. One model judges both in one pass, learning from the first window on; what it says of
  * the test part is compared with the labels.
  */
@@ -10,7 +10,7 @@ import { test } from '@jest/globals';
 import { createJudgement } from '../../../src/energy/map/judgement.ts';
 import { createStatisticalPlan, NodeModel } from '../../../src/energy/map/statistical.ts';
 
-const data = process.env['HOMEOSTAT_TEST_DATA'];
+const data = process.env['TEST_DATA'];
 const HALF_LIFE_SECONDS = 4 * 86_400;
 
 export interface ServerSet {
@@ -42,7 +42,7 @@ interface Incident {
 
 /** Declares a test of a set, skipped by its name without data. */
 export function testOnData(name: string, body: () => void, timeoutMs: number): void {
-  if (data === undefined) test.skip(`${name} (HOMEOSTAT_TEST_DATA names no folder of data)`, body);
+  if (data === undefined) test.skip(`${name} (TEST_DATA names no folder of data)`, body);
   else test(name, body, timeoutMs);
 }
 
