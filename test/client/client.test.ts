@@ -206,7 +206,7 @@ describe('unary calls', () => {
     expect(scripted.calls).toBe(1);
     scripted.calls = 0;
     await failed(clients.session.createSession({ name: 'work', idempotencyKey: 'k' }));
-    expect(scripted.calls).toBe(4);
+    expect(scripted.calls).toBe(5);
   });
 
   test('a deadline ends the call and its retries', async () => {
