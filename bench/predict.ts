@@ -97,8 +97,15 @@ async function compare(asked: Asked, sides: Sides, { pairs, seconds }: BenchOpti
   });
   const others: string[] = [];
   for (const clients of OTHER_CLIENTS) {
-    const { p95Ms } = await load('product', clients, seconds);
-    others.push(`${p95Ms.toFixed(1)} ms with ${clients}`);
+    // So many may be more than the server takes on at once, which is its right, and is told.
+    const told = await load('product', clients, seconds).then(
+      ({ p95Ms }) => `${p95Ms.toFixed(1)} ms`,
+      (error: Error) => {
+        if (error.message.includes('OVERLOADED')) return 'refused as OVERLOADED';
+        throw error;
+      },
+    );
+    others.push(`${told} with ${clients}`);
   }
   // The first of each side was for warming up.
   const [p95Ms, echoMs] = [tails.product, tails.echo].map((each) => median(each.slice(1))) as [
