@@ -3,6 +3,7 @@
  * and their cells as the computations want them. Every violation is collected with its path.
  */
 import type { FieldViolation } from '../errors.ts';
+import { type CellUnit, cellUnit } from '../units.ts';
 
 /** How cells travel: as numbers, or as raw little-endian float32. A reply uses that of its request. */
 export type GridEncoding = 'VALUES' | 'RAW';
@@ -101,4 +102,30 @@ export function bitsFromMask(mask: Uint8Array): Uint8Array {
   const bits = new Uint8Array(Math.ceil(mask.length / 8));
   for (let at = 0; at < mask.length; at++) if (mask[at] === 1) bits[at >> 3]! |= 1 << (at & 7);
   return bits;
+}
+
+/**
+ * The cells of a map as they are computed with; undefined, and a violation below `path`, for a unit that maps do not have,
+ * or a cell beyond the range of a float32.
+ */
+export function cellsInUnit(
+  given: Float32Array,
+  unit: string,
+  path: string,
+  violations: FieldViolation[],
+): (CellUnit & { readonly cells: Float64Array }) | undefined {
+  const read = cellUnit(unit);
+  if (read === undefined) {
+    violations.push({ field: `${path}.unit`, description: 'must be J, kJ, MJ, Wh, kWh, MWh or 1' });
+    return undefined;
+  }
+  const cells = new Float64Array(given);
+  if (read.factor === 1) return { ...read, cells };
+  for (let at = 0; at < cells.length; at++) {
+    cells[at] = cells[at]! * read.factor;
+    if (Number.isFinite(Math.fround(cells[at]!))) continue;
+    violations.push({ field: `${path}.grid`, description: `cell ${at} must be at most 3.4e38 J` });
+    return undefined;
+  }
+  return { ...read, cells };
 }

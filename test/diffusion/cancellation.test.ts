@@ -1,22 +1,9 @@
 /** A canceled call frees its worker: the only one there is, at work that would outlast the test by far. */
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { diffusionMigrations } from '../../src/diffusion/context.ts';
+import { expect, test } from '@jest/globals';
 import { ImputeMethod, SamplerKind } from '../../src/gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
-import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
-import { openTestStore, type TestStore } from '../support/stores.ts';
-import { createDiffusionWorld, type DiffusionWorld } from './diffusion-world.ts';
+import { useDiffusionSuite } from './diffusion-suite.ts';
 
-const pool = createWorkerPool({ threads: 1, queueMax: 8 });
-let opened: TestStore;
-let world: DiffusionWorld;
-beforeAll(async () => {
-  opened = await openTestStore(diffusionMigrations);
-  world = createDiffusionWorld(opened.store, pool);
-});
-afterAll(async () => {
-  await pool.close();
-  await opened.dispose();
-});
+const suite = useDiffusionSuite();
 
 const LARGE = { rows: 1024, cols: 1024 };
 const spec = { ...LARGE, samples: 2, numInferenceSteps: 1000, sampler: SamplerKind.DDPM, seed: 1n };
@@ -47,12 +34,12 @@ test.each([
   ],
 ] as const)('%s', async (_what, name, request) => {
   const small = { spec: { rows: 2, cols: 2, seed: 1n } };
-  const before = await world.ask('sample', small); // There is a thread.
+  const before = await suite.world.ask('sample', small); // There is a thread.
   const canceled = new AbortController();
-  const answer = world.ask(name, request, canceled.signal);
+  const answer = suite.world.ask(name, request, canceled.signal);
   await new Promise(setImmediate); // By now it is at work.
   const reason = new Error('gone');
   canceled.abort(reason);
   await expect(answer).rejects.toBe(reason);
-  expect(await world.ask('sample', small)).toEqual(before);
+  expect(await suite.world.ask('sample', small)).toEqual(before);
 });

@@ -1,8 +1,7 @@
 /**
  * Every option of every RPC that computes: left out it is its default, and given as something else it changes the answer.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { diffusionMigrations } from '../../src/diffusion/context.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import {
   ImputeMethod,
   MeanSource,
@@ -13,22 +12,10 @@ import {
   StepSpacing,
 } from '../../src/gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import { Boundary, NegativePolicy } from '../../src/gen/homeostat/type/v1/grid_pb.ts';
-import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
 import { createRandom } from '../../src/random.ts';
-import { openTestStore, type TestStore } from '../support/stores.ts';
-import { createDiffusionWorld, type DiffusionWorld } from './diffusion-world.ts';
+import { useDiffusionSuite } from './diffusion-suite.ts';
 
-const pool = createWorkerPool({ threads: 1, queueMax: 8 });
-let opened: TestStore;
-let world: DiffusionWorld;
-beforeAll(async () => {
-  opened = await openTestStore(diffusionMigrations);
-  world = createDiffusionWorld(opened.store, pool);
-});
-afterAll(async () => {
-  await pool.close();
-  await opened.dispose();
-});
+const suite = useDiffusionSuite();
 
 const random = createRandom(3);
 const noisy = (center: number) => ({
@@ -45,7 +32,7 @@ let fits = 0;
 /** Bits of an answer: everything in it but what names a prior. */
 async function bitsOf(name: Name, request: object): Promise<string> {
   const key = name === 'fitPrior' ? { idempotencyKey: `fit-${fits++}` } : {};
-  return JSON.stringify(await world.ask(name, { ...request, ...key }), (field, value) => {
+  return JSON.stringify(await suite.world.ask(name, { ...request, ...key }), (field, value) => {
     if (field === 'priorId' || field === 'fittedAt') return undefined;
     return typeof value === 'bigint' ? String(value) : value;
   });
@@ -198,10 +185,10 @@ describe('an option left out is its default, and another value changes the bits:
     ['seed', { ...denoising, samples: 1 }, { seed: 0n }, { seed: 1n }],
   ]);
   test('denoise sigma, which is the one estimated', async () => {
-    const [unset] = await world.ask('denoise', denoising);
+    const [unset] = await suite.world.ask('denoise', denoising);
     const { sigma } = unset as { sigma: number };
-    expect(await world.ask('denoise', { ...denoising, sigma })).toEqual([unset]);
-    expect(await world.ask('denoise', { ...denoising, sigma: 2 * sigma })).not.toEqual([unset]);
+    expect(await suite.world.ask('denoise', { ...denoising, sigma })).toEqual([unset]);
+    expect(await suite.world.ask('denoise', { ...denoising, sigma: 2 * sigma })).not.toEqual([unset]);
   });
 
   const imputing = { ...inMap({ observed: half }), seed: 1n };
@@ -252,7 +239,7 @@ describe('under a mixture', () => {
   let priorId: string;
   beforeAll(async () => {
     const request = { idempotencyKey: 'mixture', maps: MAPS, components: 2, boundary: Boundary.PERIODIC };
-    const { prior } = await world.call('fitPrior', request);
+    const { prior } = await suite.world.call('fitPrior', request);
     expect(prior!.card!.components).toHaveLength(2);
     priorId = prior!.priorId;
   });
@@ -268,7 +255,7 @@ describe('under a mixture', () => {
     for (const sampler of [DDPM, DDIM, HEUN, DPM_SOLVER_PP_2M, LANGEVIN, PREDICTOR_CORRECTOR]) {
       const cells = async (predictionType?: PredictionType) => {
         const spec = { priorId, seed: 1n, sampler, samples: 4, predictionType };
-        const { samples } = await world.call('sample', { spec: spec as { seed: bigint } });
+        const { samples } = await suite.world.call('sample', { spec: spec as { seed: bigint } });
         return samples.flatMap(({ grid }) => grid!.values);
       };
       const unset = await cells();

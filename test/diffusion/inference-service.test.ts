@@ -1,23 +1,11 @@
 /** Denoise, Impute and Score on a store and worker threads: what they give, and how they read a map. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { diffusionMigrations } from '../../src/diffusion/context.ts';
+import { describe, expect, test } from '@jest/globals';
 import { Boundary, NegativePolicy } from '../../src/gen/homeostat/type/v1/grid_pb.ts';
-import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
 import { createRandom } from '../../src/random.ts';
-import { openTestStore, type TestStore } from '../support/stores.ts';
-import { createDiffusionWorld, type DiffusionWorld, reasonOf, refusalOf } from './diffusion-world.ts';
+import { useDiffusionSuite } from './diffusion-suite.ts';
+import { reasonOf, refusalOf } from './diffusion-world.ts';
 
-const pool = createWorkerPool({ threads: 1, queueMax: 8 });
-let opened: TestStore;
-let world: DiffusionWorld;
-beforeAll(async () => {
-  opened = await openTestStore(diffusionMigrations);
-  world = createDiffusionWorld(opened.store, pool);
-});
-afterAll(async () => {
-  await pool.close();
-  await opened.dispose();
-});
+const suite = useDiffusionSuite();
 
 const random = createRandom(1);
 const noiseMap = (rows: number, cols: number, scale = 1) => ({
@@ -27,7 +15,7 @@ const noiseMap = (rows: number, cols: number, scale = 1) => ({
 });
 const MAPS = Array.from({ length: 12 }, () => noiseMap(6, 5));
 const fitted = (idempotencyKey: string, maps = MAPS) =>
-  world.call('fitPrior', { idempotencyKey, maps, boundary: Boundary.PERIODIC });
+  suite.world.call('fitPrior', { idempotencyKey, maps, boundary: Boundary.PERIODIC });
 const ABSENT = '00000000-0000-7000-8000-000000000000';
 
 describe('Denoise, Impute and Score', () => {
@@ -36,18 +24,18 @@ describe('Denoise, Impute and Score', () => {
 
   test('Denoise gives the mean, its deviation, draws, and an estimate of the noise', async () => {
     const { priorId } = (await fitted('inference')).prior!;
-    const found = await world.call('denoise', { map, priorId, samples: 2, seed: 1n });
+    const found = await suite.world.call('denoise', { map, priorId, samples: 2, seed: 1n });
     expect(found.sigma).toBeGreaterThan(0);
     expect(found.posteriorSd).toBeGreaterThan(0);
     expect(found.samples).toHaveLength(2);
     expect(found.mean!.values).toHaveLength(30);
-    const given = await world.call('denoise', { map, sigma: 1e-9 });
+    const given = await suite.world.call('denoise', { map, sigma: 1e-9 });
     for (const [i, cell] of given.mean!.values.entries()) expect(cell).toBeCloseTo(map.grid.values[i]!, 5);
   });
 
   test('Impute fills in what is missing and keeps what is not', async () => {
     const request = { map: { ...map, observed: half }, samples: 3, seed: 5n };
-    const found = await world.call('impute', request);
+    const found = await suite.world.call('impute', request);
     expect(found.samples).toHaveLength(3);
     expect(found.residual).toBeLessThanOrEqual(1e-8);
     for (const at of [0, 2, 4]) {
@@ -55,13 +43,13 @@ describe('Denoise, Impute and Score', () => {
       expect(found.sd!.values[at]).toBeLessThan(1e-5);
     }
     expect(found.sd!.values[1]).toBeGreaterThan(0);
-    expect(await world.call('impute', request)).toEqual(found);
+    expect(await suite.world.call('impute', request)).toEqual(found);
   });
 
   test('Score tells a usual map from a strange one', async () => {
     const { priorId } = (await fitted('score')).prior!;
     const strange = { ...map.grid, values: map.grid.values.map((cell, i) => (i === 7 ? cell + 40 : cell)) };
-    const { scores } = await world.call('score', { maps: [map.grid, strange], priorId });
+    const { scores } = await suite.world.call('score', { maps: [map.grid, strange], priorId });
     expect(scores[1]!.pValue).toBeLessThan(scores[0]!.pValue);
     expect(scores[0]!.logLikelihoodPerCell).toBeCloseTo(scores[0]!.logLikelihood / 30, 12);
     const z = scores[1]!.leaveOneOutZ!.values;
@@ -72,16 +60,16 @@ describe('Denoise, Impute and Score', () => {
   test('what cannot be computed is refused', async () => {
     const seed = 1n;
     for (const name of ['denoise', 'impute'] as const) {
-      expect(await reasonOf(world.call(name, { map, priorId: ABSENT, seed }))).toBe('PRIOR_NOT_FOUND');
+      expect(await reasonOf(suite.world.call(name, { map, priorId: ABSENT, seed }))).toBe('PRIOR_NOT_FOUND');
     }
     const mixed = { maps: [noiseMap(2, 2), noiseMap(2, 3)] };
-    expect(await reasonOf(world.call('score', mixed))).toBe('SHAPE_MISMATCH');
-    expect(await reasonOf(world.call('score', { maps: [map.grid], priorId: ABSENT }))).toBe(
+    expect(await reasonOf(suite.world.call('score', mixed))).toBe('SHAPE_MISMATCH');
+    expect(await reasonOf(suite.world.call('score', { maps: [map.grid], priorId: ABSENT }))).toBe(
       'PRIOR_NOT_FOUND',
     );
     const { priorId } = (await fitted('other-shape')).prior!;
     const other = { grid: noiseMap(5, 6) };
-    expect(await reasonOf(world.call('denoise', { map: other, priorId }))).toBe('SHAPE_MISMATCH');
+    expect(await reasonOf(suite.world.call('denoise', { map: other, priorId }))).toBe('SHAPE_MISMATCH');
   });
 });
 
@@ -93,9 +81,9 @@ describe('a map', () => {
   /** What Denoise and Impute make of a map, whose last four cells are not observed for Impute. */
   const both = async (values: number[], change: object, { noise = 1, priorId = '' } = {}) => {
     const map = { grid: gridOf(values), ...change };
-    const denoised = await world.call('denoise', { map, sigma: noise, samples: 1, priorId });
+    const denoised = await suite.world.call('denoise', { map, sigma: noise, samples: 1, priorId });
     const holed = { ...map, observed: twelve };
-    return { denoised, imputed: await world.call('impute', { map: holed, noise, seed: 1n, priorId }) };
+    return { denoised, imputed: await suite.world.call('impute', { map: holed, noise, seed: 1n, priorId }) };
   };
 
   test.each([
@@ -108,9 +96,11 @@ describe('a map', () => {
   test('is not refused by REJECT for a cell that was not observed', async () => {
     const hidden = cells.map((cell, at) => (at < 12 ? Math.abs(cell) : cell));
     const map = { grid: gridOf(hidden), observed: twelve, negativePolicy: NegativePolicy.REJECT };
-    const { mean } = await world.call('impute', { map, seed: 1n });
+    const { mean } = await suite.world.call('impute', { map, seed: 1n });
     expect(mean!.values[0]).toBeCloseTo(3, 5);
-    const refusal = await refusalOf(world.call('denoise', { map: { ...map, observed: new Uint8Array() } }));
+    const refusal = await refusalOf(
+      suite.world.call('denoise', { map: { ...map, observed: new Uint8Array() } }),
+    );
     expect(refusal.violations[0]).toEqual({
       field: 'map.grid',
       description: 'cell 12 is negative, which negative_policy REJECT refuses',

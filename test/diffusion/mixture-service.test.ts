@@ -1,6 +1,5 @@
 /** DiffusionService with a mixture for a prior, random searches, guided imputation, its models and its metrics. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { diffusionMigrations } from '../../src/diffusion/context.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import {
   ImputeMethod,
   OptimizeMethod,
@@ -8,14 +7,11 @@ import {
   SamplerKind,
 } from '../../src/gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import { Boundary } from '../../src/gen/homeostat/type/v1/grid_pb.ts';
-import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
 import { createRandom } from '../../src/random.ts';
-import { openTestStore, type TestStore } from '../support/stores.ts';
-import { createDiffusionWorld, type DiffusionWorld, reasonOf } from './diffusion-world.ts';
+import { useDiffusionSuite } from './diffusion-suite.ts';
+import { reasonOf } from './diffusion-world.ts';
 
-const pool = createWorkerPool({ threads: 1, queueMax: 8 });
-let opened: TestStore;
-let world: DiffusionWorld;
+const suite = useDiffusionSuite();
 let priorId: string;
 
 const random = createRandom(8);
@@ -28,19 +24,13 @@ const map = (center: number) => ({
 const MAPS = Array.from({ length: 240 }, (_, n) => map(n % 3 === 0 ? -4 : 4));
 
 beforeAll(async () => {
-  opened = await openTestStore(diffusionMigrations);
-  world = createDiffusionWorld(opened.store, pool);
   const request = { idempotencyKey: 'm', maps: MAPS, boundary: Boundary.PERIODIC, components: 3 };
-  priorId = (await world.call('fitPrior', request)).prior!.priorId;
-});
-afterAll(async () => {
-  await pool.close();
-  await opened.dispose();
+  priorId = (await suite.world.call('fitPrior', request)).prior!.priorId;
 });
 
 describe('a mixture', () => {
   test('tells its components, heaviest first, and is found again with them', async () => {
-    const { card } = (await world.call('getPrior', { priorId })).prior!;
+    const { card } = (await suite.world.call('getPrior', { priorId })).prior!;
     expect(card!.components.map(({ weight }) => weight)).toEqual([
       expect.closeTo(2 / 3, 6),
       expect.closeTo(1 / 3, 6),
@@ -53,34 +43,36 @@ describe('a mixture', () => {
 
   test('is sampled from both wells, to the same bits from Sample and SampleStream', async () => {
     const spec = { priorId, samples: 12, numInferenceSteps: 30, seed: 4n };
-    const found = await world.call('sample', { spec });
+    const found = await suite.world.call('sample', { spec });
     const signs = found.samples.map(({ totalEnergy }) => Math.sign(totalEnergy));
     expect(new Set(signs)).toEqual(new Set([1, -1]));
     for (const { totalEnergy, logLikelihood } of found.samples) {
       expect(Math.abs(Math.abs(totalEnergy) / 36 - 4)).toBeLessThan(1.5);
       expect(logLikelihood).toBeLessThan(0);
     }
-    for await (const { event } of world.stream('sampleStream', { spec, every: 11 }))
+    for await (const { event } of suite.world.stream('sampleStream', { spec, every: 11 }))
       if (event.case === 'result') expect(event.value).toEqual(found);
   });
 
   test('guided by a target goes to the well that is near it', async () => {
     const value = { stiffness: 1, target: map(-3) };
     const guidance = [{ functional: { case: 'quadratic' as const, value } }];
-    const { samples } = await world.call('sample', { spec: { priorId, samples: 8, guidance, seed: 4n } });
+    const { samples } = await suite.world.call('sample', {
+      spec: { priorId, samples: 8, guidance, seed: 4n },
+    });
     for (const { totalEnergy } of samples) expect(totalEnergy).toBeLessThan(0);
   });
 
   test('heated is sampled by particles', async () => {
     const spec = { priorId, samples: 4, temperature: 2, numInferenceSteps: 10, seed: 4n };
-    const { particles, samples } = await world.call('sample', { spec });
+    const { particles, samples } = await suite.world.call('sample', { spec });
     expect(particles!.finalEffective).toBeGreaterThan(16);
     expect(samples).toHaveLength(4);
   });
 
   test('has no exact flow, and too many observed cells cannot be weighed', async () => {
     const spec = { priorId, sampler: SamplerKind.EXACT_FLOW, seed: 1n };
-    expect(await reasonOf(world.call('sample', { spec }))).toBe('GAUSSIAN_NEEDED');
+    expect(await reasonOf(suite.world.call('sample', { spec }))).toBe('GAUSSIAN_NEEDED');
     const pattern = Array.from({ length: 33 * 32 }, () => 4 * random.normal());
     const maps = Array.from({ length: 24 }, (_, n) => ({
       rows: 33,
@@ -88,27 +80,27 @@ describe('a mixture', () => {
       values: pattern.map((cell) => (n % 2 === 0 ? cell : -cell) + random.normal()),
     }));
     const request = { idempotencyKey: 'large', maps, boundary: Boundary.PERIODIC, components: 2 };
-    const large = (await world.call('fitPrior', request)).prior!;
+    const large = (await suite.world.call('fitPrior', request)).prior!;
     expect(large.card!.components).toHaveLength(2);
     const asked = { map: { grid: maps[0]! }, priorId: large.priorId, seed: 1n };
-    expect(await reasonOf(world.call('impute', asked))).toBe('GAUSSIAN_NEEDED');
+    expect(await reasonOf(suite.world.call('impute', asked))).toBe('GAUSSIAN_NEEDED');
   });
 
   test('is not fitted to more than fits in memory', async () => {
     const large = { rows: 1024, cols: 512, rawValues: new Uint8Array(4 * 1024 * 512) };
     const maps = Array.from({ length: 9 }, () => large);
-    const asked = world.call('fitPrior', { idempotencyKey: 'huge', maps, components: 2 });
+    const asked = suite.world.call('fitPrior', { idempotencyKey: 'huge', maps, components: 2 });
     expect(await reasonOf(asked)).toBe('WORK_TOO_LARGE');
   });
 
   test('says which component is behind a map, noisy, in part, or as it is', async () => {
     const grid = map(-4);
-    const denoised = await world.call('denoise', { map: { grid }, priorId, sigma: 0.5, samples: 1 });
+    const denoised = await suite.world.call('denoise', { map: { grid }, priorId, sigma: 0.5, samples: 1 });
     expect(denoised.responsibilities).toEqual([expect.closeTo(0, 6), expect.closeTo(1, 6)]);
     const observed = Uint8Array.of(3, 0, 0, 0, 0);
-    const imputed = await world.call('impute', { map: { grid, observed }, priorId, seed: 1n });
+    const imputed = await suite.world.call('impute', { map: { grid, observed }, priorId, seed: 1n });
     expect(imputed.responsibilities[1]).toBeGreaterThan(0.99);
-    const { scores } = await world.call('score', { maps: [grid, map(4)], priorId });
+    const { scores } = await suite.world.call('score', { maps: [grid, map(4)], priorId });
     expect(scores.map(({ responsibilities }) => responsibilities[0]! > 0.5)).toEqual([false, true]);
   });
 });
@@ -118,12 +110,12 @@ describe('a guided imputation', () => {
     const grid = map(0);
     const observed = Uint8Array.of(0x55, 0x55, 0x55, 0x55, 0x05);
     const request = { map: { grid, observed }, method: ImputeMethod.GUIDED, samples: 3, seed: 5n };
-    const found = await world.call('impute', request);
+    const found = await suite.world.call('impute', request);
     for (const sample of found.samples) expect(sample.values[0]).toBeCloseTo(grid.values[0]!, 4);
     expect(found.sd!.values[1]).toBeGreaterThan(0);
-    expect(await world.call('impute', request)).toEqual(found);
+    expect(await suite.world.call('impute', request)).toEqual(found);
     const large = { rows: 512, cols: 512, rawValues: new Uint8Array(4 * 512 * 512) };
-    const much = world.call('impute', { ...request, map: { grid: large }, numInferenceSteps: 1000 });
+    const much = suite.world.call('impute', { ...request, map: { grid: large }, numInferenceSteps: 1000 });
     expect(await reasonOf(much)).toBe('WORK_TOO_LARGE');
   });
 });
@@ -140,7 +132,7 @@ describe('a random search', () => {
   const search = async (change: object) => {
     const progress = [];
     let result: OptimizeResult | undefined;
-    for await (const { event } of world.stream('optimize', { start, objective, seed: 3n, ...change })) {
+    for await (const { event } of suite.world.stream('optimize', { start, objective, seed: 3n, ...change })) {
       if (event.case === 'result') result = event.value;
       if (event.case === 'progress') progress.push(event.value);
     }
@@ -186,7 +178,7 @@ describe('a random search', () => {
     expect(await reasonOf(work)).toBe('WORK_TOO_LARGE');
     const canceled = new AbortController();
     const request = { start, objective, iterations: 1000, method: OptimizeMethod.BOLTZMANN };
-    const answers = world.stream('optimize', request, canceled.signal);
+    const answers = suite.world.stream('optimize', request, canceled.signal);
     await answers.next();
     const reason = new Error('gone');
     canceled.abort(reason);
@@ -194,13 +186,13 @@ describe('a random search', () => {
       while (!(await answers.next()).done); // What was told before may still come.
     };
     await expect(rest()).rejects.toBe(reason);
-    expect((await world.call('score', { maps: [start] })).scores).toHaveLength(1);
+    expect((await suite.world.call('score', { maps: [start] })).scores).toHaveLength(1);
   });
 });
 
 describe('the models', () => {
   test('are the noise predictors of the standard prior and of every other', async () => {
-    const [standard, ...others] = await world.diffusion.models();
+    const [standard, ...others] = await suite.world.diffusion.models();
     expect(standard).toMatchObject({
       name: 'diffusion.standard',
       version: '1',
@@ -231,7 +223,7 @@ describe('the models', () => {
 });
 
 test('calls are counted by method, refusals by reason', async () => {
-  const exposition = await world.metrics.exposition();
+  const exposition = await suite.world.metrics.exposition();
   expect(exposition).toMatch(/homeostat_diffusion_calls_total\{method="sample"\} [1-9]/);
   expect(exposition).toMatch(/homeostat_diffusion_calls_total\{method="optimize"\} [1-9]/);
   expect(exposition).toContain('homeostat_diffusion_refused_total{reason="GAUSSIAN_NEEDED"} 2');

@@ -1,29 +1,13 @@
 /** What DiffusionService refuses: every fault of a field with its path, and what no request may cost. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { diffusionMigrations } from '../../src/diffusion/context.ts';
+import { describe, expect, test } from '@jest/globals';
 import { createSpectralGrid, stiffness } from '../../src/diffusion/prior/modes.ts';
 import { SamplerKind } from '../../src/gen/homeostat/diffusion/v1/diffusion_service_pb.ts';
 import { Boundary, NegativePolicy } from '../../src/gen/homeostat/type/v1/grid_pb.ts';
 import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
-import { openTestStore, type TestStore } from '../support/stores.ts';
-import {
-  createDiffusionWorld,
-  type DiffusionHandlers,
-  type DiffusionWorld,
-  refusalOf,
-} from './diffusion-world.ts';
+import { useDiffusionSuite } from './diffusion-suite.ts';
+import { createDiffusionWorld, type DiffusionHandlers, refusalOf } from './diffusion-world.ts';
 
-const pool = createWorkerPool({ threads: 1, queueMax: 8 });
-let opened: TestStore;
-let world: DiffusionWorld;
-beforeAll(async () => {
-  opened = await openTestStore(diffusionMigrations);
-  world = createDiffusionWorld(opened.store, pool);
-});
-afterAll(async () => {
-  await pool.close();
-  await opened.dispose();
-});
+const suite = useDiffusionSuite();
 
 type Name = Exclude<keyof DiffusionHandlers, 'getPrior' | 'listPriors' | 'deletePrior'>;
 const GRID = { rows: 2, cols: 3, values: [1, 2, 3, 4, 5, 6] };
@@ -43,13 +27,13 @@ const GOOD: Readonly<Record<Name, object>> = {
 const NAMES = Object.keys(GOOD) as Name[];
 
 async function pathsOf(name: Name, change: object): Promise<string[]> {
-  const refusal = await refusalOf(world.ask(name, { ...GOOD[name], ...change }));
+  const refusal = await refusalOf(suite.world.ask(name, { ...GOOD[name], ...change }));
   expect([refusal.kind, refusal.reason]).toEqual(['INVALID_ARGUMENT', 'FIELD_INVALID']);
   return refusal.violations.map(({ field }) => field);
 }
 
 test.each(NAMES)('the request of %s that the faults below are put into is a good one', async (name) => {
-  expect(await world.ask(name, GOOD[name])).not.toHaveLength(0);
+  expect(await suite.world.ask(name, GOOD[name])).not.toHaveLength(0);
 });
 
 describe('a faulty grid is refused with its path,', () => {
@@ -214,7 +198,7 @@ describe('a request is refused', () => {
   ] as const)(
     'with WORK_TOO_LARGE where the reply of %s would be over the send limit',
     async (name, request) => {
-      const refusal = await refusalOf(world.ask(name, request));
+      const refusal = await refusalOf(suite.world.ask(name, request));
       expect([refusal.kind, refusal.reason]).toEqual(['RESOURCE_EXHAUSTED', 'WORK_TOO_LARGE']);
       expect(refusal.metadata.limit).toBe(String(64 * 1024 * 1024));
       expect(refusal.retryAfterMs).toBe(-1);
@@ -223,11 +207,11 @@ describe('a request is refused', () => {
 
   test('with WORK_TOO_LARGE for a search within bounds and at a total sooner than for one without', async () => {
     const search = { rows: 1024, cols: 1024, objective: OBJECTIVE, lower: 0, total: 1, iterations: 500 };
-    const refusal = await refusalOf(world.ask('optimize', search));
+    const refusal = await refusalOf(suite.world.ask('optimize', search));
     expect(refusal.reason).toBe('WORK_TOO_LARGE');
     expect(refusal.metadata).toMatchObject({ limit: String(2 ** 31), asked: String(5 * 500 * 2 ** 20) });
     // Without bounds it is let through, as far as the total that nothing can have.
-    const free = await refusalOf(world.ask('optimize', { ...search, total: undefined, start: GRID }));
+    const free = await refusalOf(suite.world.ask('optimize', { ...search, total: undefined, start: GRID }));
     expect(free.reason).toBe('SHAPE_MISMATCH');
   });
 
@@ -241,7 +225,7 @@ describe('a request is refused', () => {
       grid.back(x, cells);
       return { rows: 32, cols: 32, values: Array.from(cells, Math.fround) };
     });
-    const fitted = await world.call('fitPrior', {
+    const fitted = await suite.world.call('fitPrior', {
       idempotencyKey: 'smooth',
       maps,
       boundary: Boundary.PERIODIC,
@@ -252,18 +236,18 @@ describe('a request is refused', () => {
     );
     const rough = { rows: 32, cols: 32, values: Array.from({ length: 1024 }, (_, at) => Math.sin(at * at)) };
     const request = { map: { grid: rough, observed }, priorId, seed: 1n };
-    const refusal = await refusalOf(world.call('impute', request));
+    const refusal = await refusalOf(suite.world.call('impute', request));
     expect([refusal.kind, refusal.reason]).toEqual(['FAILED_PRECONDITION', 'NOT_CONVERGED']);
     expect(refusal.metadata.iterations).toBe('500');
     expect(Number(refusal.metadata.residual)).toBeGreaterThan(1e-8);
     // With noise on the observations there is nothing to reconcile.
-    expect((await world.call('impute', { ...request, noise: 0.1 })).residual).toBeLessThanOrEqual(1e-8);
+    expect((await suite.world.call('impute', { ...request, noise: 0.1 })).residual).toBeLessThanOrEqual(1e-8);
   });
 
   test('with WORKERS_BUSY, and when to try again, by every RPC that computes', async () => {
     const narrow = createWorkerPool({ threads: 1, queueMax: 0 });
     try {
-      const busy = createDiffusionWorld(opened.store, narrow);
+      const busy = createDiffusionWorld(suite.store, narrow);
       const canceled = new AbortController();
       const spec = { rows: 1024, cols: 1024, numInferenceSteps: 1000, sampler: SamplerKind.DDPM, seed: 1n };
       const long = busy.ask('sample', { spec }, canceled.signal);

@@ -1,6 +1,5 @@
 /** DiffusionService on a store and worker threads: every RPC but those that infer from a map, what it gives and what it refuses. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { diffusionMigrations } from '../../src/diffusion/context.ts';
+import { describe, expect, test } from '@jest/globals';
 import {
   MeanSource,
   type SampleResponse,
@@ -10,20 +9,10 @@ import {
 import { Boundary } from '../../src/gen/homeostat/type/v1/grid_pb.ts';
 import { createWorkerPool } from '../../src/numeric/worker-pool.ts';
 import { createRandom } from '../../src/random.ts';
-import { openTestStore, type TestStore } from '../support/stores.ts';
+import { useDiffusionSuite } from './diffusion-suite.ts';
 import { createDiffusionWorld, type DiffusionWorld, reasonOf } from './diffusion-world.ts';
 
-const pool = createWorkerPool({ threads: 1, queueMax: 8 });
-let opened: TestStore;
-let world: DiffusionWorld;
-beforeAll(async () => {
-  opened = await openTestStore(diffusionMigrations);
-  world = createDiffusionWorld(opened.store, pool);
-});
-afterAll(async () => {
-  await pool.close();
-  await opened.dispose();
-});
+const suite = useDiffusionSuite();
 
 const random = createRandom(1);
 const noiseMap = (rows: number, cols: number) => ({
@@ -33,7 +22,7 @@ const noiseMap = (rows: number, cols: number) => ({
 });
 const MAPS = Array.from({ length: 12 }, () => noiseMap(6, 5));
 const fitted = (idempotencyKey: string, change = {}) =>
-  world.call('fitPrior', { idempotencyKey, maps: MAPS, boundary: Boundary.PERIODIC, ...change });
+  suite.world.call('fitPrior', { idempotencyKey, maps: MAPS, boundary: Boundary.PERIODIC, ...change });
 /** First cells of the first map; they may change only with a change that says so. */
 const PINNED = [0.33066627383232117, 0.22466498613357544, -0.6343212723731995];
 const ABSENT = '00000000-0000-7000-8000-000000000000';
@@ -65,7 +54,7 @@ test('samples of a prior far from mean 0 and deviation 1 have its mean and devia
   const { prior } = await fitted('joules', { maps: joules });
   for (const sampler of [SamplerKind.EXACT_FLOW, SamplerKind.DDPM]) {
     const spec = { priorId: prior!.priorId, samples: 64, numInferenceSteps: 200, seed: 7n, sampler };
-    const { samples } = await world.call('sample', { spec });
+    const { samples } = await suite.world.call('sample', { spec });
     const cells = samples.flatMap(({ grid }) => grid!.values);
     const mean = cells.reduce((sum, cell) => sum + cell / cells.length, 0);
     const variance = cells.reduce((sum, cell) => sum + (cell - mean) ** 2 / cells.length, 0);
@@ -77,26 +66,26 @@ test('samples of a prior far from mean 0 and deviation 1 have its mean and devia
 
 describe('Sample', () => {
   test('diffuse request: the same bits on repeat, from Sample and SampleStream, on 1 or 8 workers', async () => {
-    const first = await world.call('sample', { spec: SPEC });
+    const first = await suite.world.call('sample', { spec: SPEC });
     expect(first.samples).toHaveLength(4);
     expect(first.samples[0]!.grid!.values.slice(0, 3)).toEqual(PINNED);
-    expect(await world.call('sample', { spec: SPEC })).toEqual(first);
+    expect(await suite.world.call('sample', { spec: SPEC })).toEqual(first);
     const eight = createWorkerPool({ threads: 8, queueMax: 8 });
     try {
-      expect(await createDiffusionWorld(opened.store, eight).call('sample', { spec: SPEC })).toEqual(first);
+      expect(await createDiffusionWorld(suite.store, eight).call('sample', { spec: SPEC })).toEqual(first);
     } finally {
       await eight.close();
     }
     for (const every of [3, 1000]) {
-      const { result } = await read(world.stream('sampleStream', { spec: SPEC, every }));
+      const { result } = await read(suite.world.stream('sampleStream', { spec: SPEC, every }));
       expect(result).toEqual(first);
     }
-    const one = await world.call('sample', { spec: { ...SPEC, samples: 1 } });
+    const one = await suite.world.call('sample', { spec: { ...SPEC, samples: 1 } });
     expect(one.samples).toEqual(first.samples.slice(0, 1));
   });
 
   test('says of each map its total and its density', async () => {
-    const { samples, priorVersion } = await world.call('sample', { spec: SPEC });
+    const { samples, priorVersion } = await suite.world.call('sample', { spec: SPEC });
     expect(priorVersion).toBe(0n);
     for (const { grid, totalEnergy, logLikelihood } of samples) {
       const sum = grid!.values.reduce((total, cell) => total + cell, 0);
@@ -107,7 +96,7 @@ describe('Sample', () => {
 
   test('holds a total exactly, and then has no density', async () => {
     const guidance = [{ functional: { case: 'totalEnergy' as const, value: { total: 7, cellArea: 0.5 } } }];
-    const { samples } = await world.call('sample', { spec: { ...SPEC, guidance } });
+    const { samples } = await suite.world.call('sample', { spec: { ...SPEC, guidance } });
     for (const { totalEnergy, logLikelihood } of samples) {
       expect(totalEnergy).toBeCloseTo(14, 9);
       expect(logLikelihood).toBeUndefined();
@@ -119,7 +108,7 @@ describe('Sample', () => {
     const off = async (weight: number) => {
       const value = { target: { rows: 16, cols: 16, rawValues: new Uint8Array(target.buffer) } };
       const guidance = [{ weight, functional: { case: 'quadratic' as const, value } }];
-      const { samples } = await world.call('sample', { spec: { ...SPEC, guidance } });
+      const { samples } = await suite.world.call('sample', { spec: { ...SPEC, guidance } });
       const cells = new Float32Array(samples[0]!.grid!.rawValues.slice().buffer);
       return cells.reduce((sum, cell) => sum + (cell - 5) ** 2, 0);
     };
@@ -160,8 +149,8 @@ describe('Sample', () => {
       'WORK_TOO_LARGE',
     ],
   ])('is refused with %s', async (_what, spec, reason) => {
-    expect(await reasonOf(world.call('sample', { spec }))).toBe(reason);
-    expect(await reasonOf(read(world.stream('sampleStream', { spec, every: 1 })))).toBe(reason);
+    expect(await reasonOf(suite.world.call('sample', { spec }))).toBe(reason);
+    expect(await reasonOf(read(suite.world.stream('sampleStream', { spec, every: 1 })))).toBe(reason);
   });
 });
 
@@ -175,13 +164,13 @@ describe('particles', () => {
 
   test('follow a quartic, the same from Sample and SampleStream, and say how they fared', async () => {
     const spec = { ...SPEC, rows: 6, cols: 6, guidance: quartic(1) };
-    const found = await world.call('sample', { spec });
+    const found = await suite.world.call('sample', { spec });
     expect(found.particles!.finalEffective).toBeGreaterThanOrEqual(4);
     expect(found.particles!.minEffective).toBeLessThanOrEqual(found.particles!.finalEffective);
     expect(Number.isFinite(found.particles!.logNormalizer)).toBe(true);
     expect(found.samples).toHaveLength(4);
     expect(found.samples[0]!.logLikelihood).toBeUndefined();
-    const { progress, result } = await read(world.stream('sampleStream', { spec, every: 1 }));
+    const { progress, result } = await read(suite.world.stream('sampleStream', { spec, every: 1 }));
     expect(result).toEqual(found);
     expect(progress).toEqual([]);
   });
@@ -189,7 +178,7 @@ describe('particles', () => {
   test('follow a spectrum', async () => {
     const value = { stiffness: 5, powers: [1, 1, 1] };
     const guidance = [{ functional: { case: 'targetSpectrum' as const, value } }];
-    const { samples } = await world.call('sample', { spec: { ...SPEC, guidance } });
+    const { samples } = await suite.world.call('sample', { spec: { ...SPEC, guidance } });
     expect(samples).toHaveLength(4);
   });
 
@@ -197,7 +186,7 @@ describe('particles', () => {
     const value = { stiffness: 1e6, powers: [0, 1e-3, 50, 1e-3, 50] };
     const guidance = [{ weight: 100, functional: { case: 'targetSpectrum' as const, value } }];
     const spec = { ...SPEC, numInferenceSteps: 2, particles: 8, guidance };
-    expect(await reasonOf(world.call('sample', { spec }))).toBe('GUIDANCE_DEGENERATE');
+    expect(await reasonOf(suite.world.call('sample', { spec }))).toBe('GUIDANCE_DEGENERATE');
   });
 
   test('have a bound on their cells', async () => {
@@ -209,14 +198,14 @@ describe('particles', () => {
       particles: 1024,
       guidance: quartic(1),
     };
-    expect(await reasonOf(world.call('sample', { spec }))).toBe('WORK_TOO_LARGE');
+    expect(await reasonOf(suite.world.call('sample', { spec }))).toBe('WORK_TOO_LARGE');
   });
 });
 
 describe('SampleStream', () => {
   test('shows each map as it forms', async () => {
     const { progress } = await read(
-      world.stream('sampleStream', { spec: { ...SPEC, samples: 2 }, every: 4 }),
+      suite.world.stream('sampleStream', { spec: { ...SPEC, samples: 2 }, every: 4 }),
     );
     expect(progress.map(({ sample, step }) => [sample, step])).toEqual([
       [0, 4],
@@ -232,7 +221,7 @@ describe('SampleStream', () => {
   });
 
   test('a reader that leaves ends it', async () => {
-    for await (const { event } of world.stream('sampleStream', { spec: SPEC, every: 1 })) {
+    for await (const { event } of suite.world.stream('sampleStream', { spec: SPEC, every: 1 })) {
       expect(event.case).toBe('progress');
       break;
     }
@@ -245,7 +234,7 @@ describe('Optimize', () => {
   ];
   const search = async (request: Parameters<DiffusionWorld['stream']>[1]) => {
     const progress = [];
-    for await (const { event } of world.stream('optimize', request as { seed?: bigint })) {
+    for await (const { event } of suite.world.stream('optimize', request as { seed?: bigint })) {
       if (event.case === 'result') return { progress, result: event.value };
       if (event.case === 'progress') progress.push(event.value);
     }
@@ -294,22 +283,22 @@ describe('priors', () => {
     });
     expect(prior!.card!.siteVariance).toBeGreaterThan(0.7);
     expect(prior!.card!.siteVariance).toBeLessThan(1.3);
-    expect(world.announced.at(-1)!.prior).toEqual(prior);
+    expect(suite.world.announced.at(-1)!.prior).toEqual(prior);
     const { priorId } = prior!;
-    expect((await world.call('getPrior', { priorId })).prior).toEqual(prior);
+    expect((await suite.world.call('getPrior', { priorId })).prior).toEqual(prior);
     const spec = { priorId, seed: 3n };
-    const { samples, priorVersion } = await world.call('sample', { spec });
+    const { samples, priorVersion } = await suite.world.call('sample', { spec });
     expect(samples[0]!.grid).toMatchObject({ rows: 6, cols: 5 });
     expect(priorVersion).toBe(1n);
-    const wrong = world.call('sample', { spec: { ...spec, rows: 5 } });
+    const wrong = suite.world.call('sample', { spec: { ...spec, rows: 5 } });
     expect(await reasonOf(wrong)).toBe('SHAPE_MISMATCH');
   });
 
   test('the same command again gives the same prior, announced once; another under its key is refused', async () => {
-    const before = world.announced.length;
+    const before = suite.world.announced.length;
     const [first, second] = [await fitted('again'), await fitted('again')];
     expect(second).toEqual(first);
-    expect(world.announced).toHaveLength(before + 1);
+    expect(suite.world.announced).toHaveLength(before + 1);
     const other = fitted('again', { boundary: Boundary.NEUMANN });
     expect(await reasonOf(other)).toBe('IDEMPOTENCY_KEY_REUSED');
   });
@@ -333,30 +322,32 @@ describe('priors', () => {
   test('are listed newest first, page by page', async () => {
     await fitted('listed-1');
     await fitted('listed-2');
-    const all = (await world.call('listPriors', {})).priors.map(({ priorId }) => priorId);
+    const all = (await suite.world.call('listPriors', {})).priors.map(({ priorId }) => priorId);
     expect(all).toEqual([...all].sort().reverse());
-    const first = await world.call('listPriors', { page: { pageSize: 2 } });
-    const rest = await world.call('listPriors', {
+    const first = await suite.world.call('listPriors', { page: { pageSize: 2 } });
+    const rest = await suite.world.call('listPriors', {
       page: { pageSize: 500, pageToken: first.nextPageToken },
     });
     expect([...first.priors, ...rest.priors].map(({ priorId }) => priorId)).toEqual(all);
     expect(rest.nextPageToken).toBe('');
-    expect(await reasonOf(world.call('listPriors', { page: { pageToken: 'x' } }))).toBe('FIELD_INVALID');
+    expect(await reasonOf(suite.world.call('listPriors', { page: { pageToken: 'x' } }))).toBe(
+      'FIELD_INVALID',
+    );
   });
 
   test('are deleted at their version, once', async () => {
     const { priorId } = (await fitted('doomed')).prior!;
     const remove = (version: bigint, idempotencyKey = '') =>
-      world.call('deletePrior', { priorId, version, idempotencyKey });
+      suite.world.call('deletePrior', { priorId, version, idempotencyKey });
     expect(await reasonOf(remove(2n))).toBe('VERSION_CONFLICT');
     await remove(1n, 'delete');
     await remove(1n, 'delete');
     const other = (await fitted('spared')).prior!.priorId;
-    const reused = world.call('deletePrior', { priorId: other, version: 1n, idempotencyKey: 'delete' });
+    const reused = suite.world.call('deletePrior', { priorId: other, version: 1n, idempotencyKey: 'delete' });
     expect(await reasonOf(reused)).toBe('IDEMPOTENCY_KEY_REUSED');
-    expect((await world.call('getPrior', { priorId: other })).prior!.priorId).toBe(other);
+    expect((await suite.world.call('getPrior', { priorId: other })).prior!.priorId).toBe(other);
     expect(await reasonOf(remove(1n))).toBe('PRIOR_NOT_FOUND');
-    expect(await reasonOf(world.call('getPrior', { priorId }))).toBe('PRIOR_NOT_FOUND');
+    expect(await reasonOf(suite.world.call('getPrior', { priorId }))).toBe('PRIOR_NOT_FOUND');
   });
 
   test('fitting and deleting are audited with the prior they were about', async () => {
@@ -364,9 +355,13 @@ describe('priors', () => {
     const audit = async (_tx: unknown, resource: string) => {
       audited.push(resource);
     };
-    const { prior } = await world.call('fitPrior', { idempotencyKey: 'audited', maps: MAPS }, { audit });
+    const { prior } = await suite.world.call(
+      'fitPrior',
+      { idempotencyKey: 'audited', maps: MAPS },
+      { audit },
+    );
     const { priorId } = prior!;
-    await world.call('deletePrior', { priorId, version: 1n }, { audit });
+    await suite.world.call('deletePrior', { priorId, version: 1n }, { audit });
     expect(audited).toEqual([priorId, priorId]);
   });
 });

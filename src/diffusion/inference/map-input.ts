@@ -4,9 +4,8 @@
  */
 import type { FieldViolation } from '../../errors.ts';
 import { Boundary, type MapInput, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
-import { type GivenGrid, readGrid, readMask } from '../../numeric/given-grid.ts';
+import { cellsInUnit, type GivenGrid, readGrid, readMask } from '../../numeric/given-grid.ts';
 import { applyNegativeRule, type NegativeRule } from '../../numeric/negative-policy.ts';
-import { cellUnit } from '../../units.ts';
 
 export interface GivenMap extends Pick<GivenGrid, 'rows' | 'cols' | 'encoding'> {
   /** Row-major, a copy. */
@@ -41,15 +40,12 @@ export function readMap(
   if (spacing !== 1) refuse('spacing', 'must be 1 or unset: distances are counted in cells');
   if (boundary !== Boundary.UNSPECIFIED && boundary !== Boundary.PERIODIC)
     refuse('boundary', 'must be PERIODIC or unset: the prior is periodic');
-  const unit = cellUnit(map.unit);
-  if (unit === undefined) refuse('unit', 'must be J, kJ, MJ, Wh, kWh, MWh or 1');
-  if (grid === undefined || mask === 'INVALID' || unit === undefined) return undefined;
-  const cells = Float64Array.from(grid.cells, (cell) => cell * unit.factor);
+  const converted = grid && cellsInUnit(grid.cells, map.unit, path, violations);
+  if (grid === undefined || mask === 'INVALID' || converted === undefined) return undefined;
+  const { cells, factor } = converted;
   const observed = mask ?? new Uint8Array(cells.length).fill(1);
-  const great = cells.findIndex((cell) => !Number.isFinite(Math.fround(cell)));
-  if (great >= 0) refuse('grid', `cell ${great} must be at most 3.4e38 J`);
   const negative = applyNegativeRule(cells, observed, NEGATIVE_RULES[map.negativePolicy] ?? 'SIGNED');
   if (negative !== undefined)
     refuse('grid', `cell ${negative} is negative, which negative_policy REJECT refuses`);
-  return { ...grid, cells, observed, factor: unit.factor };
+  return { ...grid, cells, observed, factor };
 }

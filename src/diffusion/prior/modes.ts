@@ -3,7 +3,7 @@
  * the square of its modulus over N is its power; half of them are kept, the others being conjugates. Planes hold `stride`
  * columns for each row; columns past the kept ones stay zero. One grid's transforms run one at a time.
  */
-import { type Arena, createArena } from '../../numeric/kernels/arena.ts';
+import { type Arena, arenaFor } from '../../numeric/kernels/arena.ts';
 import { createGridFft } from '../../numeric/kernels/fft-plan.ts';
 import { createNoise } from '../../numeric/kernels/noise.ts';
 
@@ -49,7 +49,6 @@ export interface Workspace {
   readonly power: Float64Array;
 }
 
-const MIB = 1024 * 1024;
 /** Planes of a workspace, and two of the transform. */
 const PLANES = 13;
 /** Tables of the transform, bytes for each row and column, the least favorable lengths included. */
@@ -66,7 +65,7 @@ export function createSpectralGrid(rows: number, cols: number): SpectralGrid {
   const cells = rows * cols;
   const kept = keptColumns(cols);
   const bytes = 8 * cells + (8 * PLANES + 16) * rows * (kept + STRIDE) + TABLE_BYTES * (rows + cols);
-  const arena = createArena(1 + Math.ceil(bytes / MIB));
+  const arena = arenaFor(bytes);
   const fft = createGridFft(arena, 'float64', rows, cols);
   const { stride } = fft;
   const size = rows * stride;

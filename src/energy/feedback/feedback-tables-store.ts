@@ -1,6 +1,6 @@
 /**
- * The tables of models and reports, and the migration that makes them and that of kept forecasts. Event times and wall times are milliseconds since 1970; arrays of
- * numbers are little-endian.
+ * The tables of models and reports, and the migration that makes them and that of kept forecasts. Event times and wall
+ * times are milliseconds since 1970; arrays of numbers are little-endian.
  */
 import type { ColumnTypes, Migration } from '../../store/store.ts';
 import { createKeptForecasts } from '../forecast/kept-forecast-store.ts';

@@ -1,6 +1,6 @@
 /**
- * What a forecaster learned as the bytes that are stored, 700 or so a cell, written and hashed array by array so that no step holds the event
- * loop for long:
+ * What a forecaster learned as the bytes that are stored, 700 or so a cell, written and hashed array by array so that no
+ * step holds the event loop for long:
  *
  *   "homeostat.snapshot.v2\0"
  *   length of the head, u32, and the head: { tree, arrays } in structured clone format

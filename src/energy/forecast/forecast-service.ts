@@ -19,7 +19,7 @@ import { type Answer, type AskedQuestion, givenSteps, type LearnedStream, stream
 import { standingToProto } from './forecast-message.ts';
 import type { Forecaster, ForecastMap } from './forecaster.ts';
 import { forecastIdOf, keepForecast } from './kept-forecast-store.ts';
-import { type Question, readQuestion, refuseLargeReply } from './question.ts';
+import { type Question, readQuestion, refuseLargeAnswer } from './question.ts';
 import { highVrmse } from './score.ts';
 
 export interface ForecastDeps {
@@ -106,7 +106,7 @@ async function predict(
   const run = <Result>(steps: Steps<Result>) =>
     runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call.signal });
   if (map) {
-    refuseLargeReply(request, question.options.steps, map.cells.length, deps.sendBytesMax);
+    refuseLargeAnswer(request, question.options.steps, map.cells.length, deps.sendBytesMax);
     const cell = applyNegativeRule(map.field.cells, map.field.observed, map.negativeRule);
     if (cell !== undefined) throw energyError('NEGATIVE_ENERGY', { cell });
   }
@@ -118,7 +118,7 @@ async function predict(
     const { forecaster } = learned;
     const { latest } = forecaster;
     if (latest === undefined) throw energyError('MAP_NOT_FOUND', { ...stream });
-    refuseLargeReply(request, question.options.steps, latest.cells.length, deps.sendBytesMax);
+    refuseLargeAnswer(request, question.options.steps, latest.cells.length, deps.sendBytesMax);
     const answer = () => run(streamSteps(question, learned, latest));
     return map ? answer() : keptAnswer(deps, answered, { stream, learned, latest, question }, answer);
   });

@@ -2,7 +2,7 @@
 import { type FieldViolation, fieldError } from '../../errors.ts';
 import type { PredictRequest } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import { applyNegativeRule } from '../../numeric/negative-policy.ts';
-import { energyError, refuseLargeReply as refuseLarge } from '../errors.ts';
+import { energyError, refuseLargeReply } from '../errors.ts';
 import { type GivenMap, readGridLike, readMapInput } from '../map/map-input.ts';
 import { allowedFromProto } from './forecast-message.ts';
 import { FORECAST_CELLS_MAX, type ForecastOptions } from './forecaster.ts';
@@ -72,12 +72,12 @@ function refuseCells(asked: number, limit: number): void {
 }
 
 /** WORK_TOO_LARGE where the grids of a reply pass the send limit. */
-export function refuseLargeReply(
+export function refuseLargeAnswer(
   request: PredictRequest,
   steps: number,
   cells: number,
   bytesMax: number,
 ): void {
   const grids = 3 + (request.returnTrajectory ? steps - 1 : 0);
-  refuseLarge(REPLY_BYTES_BASE + grids * 4 * cells, bytesMax);
+  refuseLargeReply(REPLY_BYTES_BASE + grids * 4 * cells, bytesMax);
 }

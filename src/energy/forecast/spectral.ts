@@ -4,8 +4,9 @@
  * the cross spectrum, each weighted by power, over about the last 32 transitions (each forgotten by 1/32 with the next).
  * Two fits are kept: without decay and m = 0, which keeps the total of a periodic map, and with decay to the climatology
  * m. The second answers where its recent error is the lesser and the climatology is of eight correlation times or more:
- * the mean of fewer says more of when it was taken than of where a map returns to, and a map drifts away from it. Maps that are not periodic are continued by their edge, a
- * quarter side in all directions. O(cells log cells). Works in an arena, so one fit runs at a time.
+ * the mean of fewer says more of when it was taken than of where a map returns to, and a map drifts away from it. Maps
+ * that are not periodic are continued by their edge, a quarter side in all directions. O(cells log cells). Works in an
+ * arena, so one fit runs at a time.
  */
 import { arenaFor } from '../../numeric/kernels/arena.ts';
 import type { Steps } from '../../numeric/slices.ts';

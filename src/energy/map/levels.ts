@@ -3,7 +3,7 @@
  * is observed when one of its cells is, so the total over observed cells is the same on every level. The memory of the
  * last shape is kept for the next map; one level sequence at a time, which nothing interrupts.
  */
-import { createArena } from '../../numeric/kernels/arena.ts';
+import { arenaFor } from '../../numeric/kernels/arena.ts';
 import { coarserShape, createGridPlan, type GridPlan } from '../../numeric/kernels/grid-plan.ts';
 
 /** A map, row-major; one byte a cell says whether it is observed, 1 or 0. */
@@ -28,7 +28,6 @@ export interface Levels {
 const BYTES_A_CELL = 13;
 const BYTES_A_COLUMN = 128;
 const BASE_BYTES = 65_536;
-const MIB = 1024 * 1024;
 
 export function createLevels(): Levels {
   let levels: readonly Level[] = [];
@@ -52,7 +51,7 @@ export function createLevels(): Levels {
 /** Memory for a shape and all that are coarser. */
 function layOut(rows: number, cols: number): Level[] {
   const bytes = BASE_BYTES + BYTES_A_CELL * rows * cols + BYTES_A_COLUMN * cols;
-  const arena = createArena(1 + Math.ceil(bytes / MIB));
+  const arena = arenaFor(bytes);
   const levels: Level[] = [];
   for (let shape = { rows, cols }; ; shape = coarserShape(shape.rows, shape.cols)) {
     const count = shape.rows * shape.cols;

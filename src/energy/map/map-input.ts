@@ -5,10 +5,9 @@
  */
 import type { FieldViolation } from '../../errors.ts';
 import { Boundary, type Grid, type MapInput, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
-import { type GridEncoding, readGrid, readMask } from '../../numeric/given-grid.ts';
+import { cellsInUnit, type GridEncoding, readGrid, readMask } from '../../numeric/given-grid.ts';
 import type { NegativeRule } from '../../numeric/negative-policy.ts';
 import type { BoundaryRule } from '../../numeric/stencil.ts';
-import { type CellUnit, cellUnit } from '../../units.ts';
 import type { MapField } from './state.ts';
 
 export interface GivenMap {
@@ -56,7 +55,7 @@ export function readMapInput(
   const { rows, cols } = input.grid;
   const grid = readGrid(input.grid, `${path}.grid`, violations);
   const observed = readMask(input.observed, rows * cols, `${path}.observed`, violations);
-  const converted = grid && inUnit(grid.cells, input.unit, path, violations);
+  const converted = grid && cellsInUnit(grid.cells, input.unit, path, violations);
   if (grid === undefined || converted === undefined || observed === 'INVALID') return undefined;
   return {
     cells: grid.cells,
@@ -88,27 +87,4 @@ export function readGridLike(
   for (const { field, description } of own)
     violations.push({ field: field.replace(`${path}.grid`, path), description });
   return read;
-}
-
-/** The cells to compute with; undefined for a unit that maps do not have, or a cell beyond the range of a float32. */
-function inUnit(
-  given: Float32Array,
-  unit: string,
-  path: string,
-  violations: FieldViolation[],
-): (CellUnit & { readonly cells: Float64Array }) | undefined {
-  const read = cellUnit(unit);
-  if (read === undefined) {
-    violations.push({ field: `${path}.unit`, description: 'must be J, kJ, MJ, Wh, kWh, MWh or 1' });
-    return undefined;
-  }
-  const cells = new Float64Array(given);
-  if (read.factor === 1) return { ...read, cells };
-  for (let at = 0; at < cells.length; at++) {
-    cells[at] = cells[at]! * read.factor;
-    if (Number.isFinite(Math.fround(cells[at]!))) continue;
-    violations.push({ field: `${path}.grid`, description: `cell ${at} must be at most 3.4e38 J` });
-    return undefined;
-  }
-  return { ...read, cells };
 }

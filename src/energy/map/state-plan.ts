@@ -4,7 +4,7 @@
  * shape, as many as the owner wishes; 40 bytes a cell each. A computation that is given up between two slices keeps its
  * plan, which is collected with it.
  */
-import { createArena } from '../../numeric/kernels/arena.ts';
+import { arenaFor } from '../../numeric/kernels/arena.ts';
 import { createGridPlan, type GridPlan } from '../../numeric/kernels/grid-plan.ts';
 import { createStatisticsPlan, type StatisticsPlan } from '../../numeric/kernels/statistics-plan.ts';
 import type { Steps } from '../../numeric/slices.ts';
@@ -13,7 +13,6 @@ import type { Steps } from '../../numeric/slices.ts';
 const BINS_MAX = 1024;
 /** Grids of a plan. */
 const GRIDS = 5;
-const MIB = 1024 * 1024;
 /** What a plan needs beside its grids and the rows of scratch of its grid plan. */
 const BASE_BYTES = 65_536;
 const SCRATCH_ROWS = 8;
@@ -61,7 +60,7 @@ export function createStatePlans(kept: number): StatePlans {
 
 function createStatePlan(rows: number, cols: number): StatePlan {
   const bytes = BASE_BYTES + 8 * (GRIDS * rows * cols + SCRATCH_ROWS * (cols + GHOSTS));
-  const arena = createArena(1 + Math.ceil(bytes / MIB));
+  const arena = arenaFor(bytes);
   const grid = () => arena.float64(rows * cols);
   return {
     rows,

@@ -4,7 +4,7 @@
  * mean belongs to none. Power below 1e-9 of the whole (the mean square, the larger of both maps) counts as that much,
  * so that rounding says nothing. Both maps go through one complex transform, as its real and imaginary part.
  */
-import { type Arena, createArena } from '../../numeric/kernels/arena.ts';
+import { type Arena, arenaFor } from '../../numeric/kernels/arena.ts';
 import { createLineFft, type LineFft } from '../../numeric/kernels/fft-plan.ts';
 import type { Steps } from '../../numeric/slices.ts';
 
@@ -13,7 +13,6 @@ const FLOOR = 1e-9;
 const STEP_CELLS = 16_384;
 /** Memory of one line's plan, bytes a sample in the least favorable case, and of an empty arena. */
 const LINE_BYTES = 1_024;
-const MIB = 1024 * 1024;
 
 export interface Spectra {
   /** The distance; undefined for a single cell, which has no waves. O(cells log cells), in slices. */
@@ -62,7 +61,7 @@ export function createSpectra(): Spectra {
 }
 
 function planOf(rows: number, cols: number): Plan {
-  const arena = createArena(1 + Math.ceil((LINE_BYTES * (rows + cols)) / MIB));
+  const arena = arenaFor(LINE_BYTES * (rows + cols));
   const plane = () => new Float64Array(rows * cols);
   return { rows, cols, re: plane(), im: plane(), across: lineOf(arena, cols), down: lineOf(arena, rows) };
 }

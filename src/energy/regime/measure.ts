@@ -2,7 +2,7 @@
  * What is kept of one map for the regime of its stream: a few numbers of its own, and how it stands to the three maps
  * before it. Powers are of the map less its mean, unobserved cells at the mean; frequencies are in cycles a cell.
  */
-import { createArena } from '../../numeric/kernels/arena.ts';
+import { arenaFor } from '../../numeric/kernels/arena.ts';
 import { createGridFft } from '../../numeric/kernels/fft-plan.ts';
 import { PATTERNS, patternOf } from '../../numeric/permutation-entropy.ts';
 import type { Steps } from '../../numeric/slices.ts';
@@ -165,7 +165,7 @@ type Waves = Omit<Shape, 'kurtosis'> & { readonly modes: readonly number[] };
 /** A plan for spectra of maps of one shape. */
 function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: number) => Waves {
   const bytes = 8 * (rows * cols + 8 * rows * (cols / 2 + 8)) + 4096 * (rows + cols);
-  const arena = createArena(1 + Math.ceil(bytes / 2 ** 20));
+  const arena = arenaFor(bytes);
   const plan = createGridFft(arena, 'float64', rows, cols);
   const { kept, stride } = plan;
   const grid = arena.float64(rows * cols);

@@ -156,7 +156,8 @@ export type SamplingSpec = Message<"homeostat.diffusion.v1.SamplingSpec"> & {
   /**
    * Particles, 8..1024; default 64. Energies that are not quadratic (a quartic, a spectrum), and a mixture at a
    * temperature other than 1, are sampled by sequential Monte Carlo: particles go down the levels of the schedule
-   * together, are weighed and resampled, and each map is picked from those that arrive. `sampler`, `eta`, `prediction_type` and `exact_terminal` then have no effect.
+   * together, are weighed and resampled, and each map is picked from those that arrive. `sampler`, `eta`,
+   * `prediction_type` and `exact_terminal` then have no effect.
    *
    * @generated from field: optional uint32 particles = 19;
    */
@@ -2119,8 +2120,8 @@ export const DiffusionService: GenService<{
   },
   /**
    * Fits a prior to maps given, or to those held of a stream: the newest 5 priors of a stream are kept.
-   * INVALID_ARGUMENT: FIELD_INVALID, SHAPE_MISMATCH. FAILED_PRECONDITION: TOO_FEW_MAPS, NO_FORECAST. ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED.
-   * RESOURCE_EXHAUSTED: WORK_TOO_LARGE, WORKERS_BUSY. Publishes PriorFitted.
+   * INVALID_ARGUMENT: FIELD_INVALID, SHAPE_MISMATCH. FAILED_PRECONDITION: TOO_FEW_MAPS, NO_FORECAST. ALREADY_EXISTS
+   * IDEMPOTENCY_KEY_REUSED. RESOURCE_EXHAUSTED: WORK_TOO_LARGE, WORKERS_BUSY. Publishes PriorFitted.
    *
    * @generated from rpc homeostat.diffusion.v1.DiffusionService.FitPrior
    */
