@@ -3,6 +3,9 @@
  * it measures, so that theirs is the limit.
  */
 import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 /** What to install where h2load is missing; undefined where it is there. */
 export function h2loadMissing(): string | undefined {
@@ -24,7 +27,44 @@ export interface Load {
 
 /** Runs the load and gives requests per second. Rejects when any request failed or was answered with other than 2xx. */
 export async function runH2load(load: Load): Promise<number> {
-  const args = [
+  return rateIn(await drive(load));
+}
+
+export interface TimedLoad {
+  readonly ratePerSecond: number;
+  /** Milliseconds from a request to the end of its reply, ascending; the first tenth of the time does not count. */
+  readonly latencies: Float64Array;
+  /** Mean size of a reply. */
+  readonly replyBytes: number;
+}
+
+/** The same, with how long each request took. */
+export async function timeH2load(load: Load): Promise<TimedLoad> {
+  const folder = mkdtempSync(join(tmpdir(), 'homeostat-h2load-'));
+  try {
+    const log = join(folder, 'requests');
+    const output = await drive(load, [`--log-file=${log}`]);
+    // Start in microseconds since 1970, status, microseconds taken.
+    const rows = readFileSync(log, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split('\t').map(Number) as [number, number, number]);
+    const countFrom = rows.reduce((first, [start]) => Math.min(first, start), Infinity) + load.seconds * 1e5;
+    const counted = rows.filter(([start]) => start >= countFrom);
+    const replies = Number(/traffic:.*\((\d+)\) data/.exec(output)![1]);
+    return {
+      ratePerSecond: rateIn(output),
+      latencies: Float64Array.from(counted, ([, , took]) => took / 1000).sort(),
+      replyBytes: replies / rows.length,
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function drive(load: Load, options: readonly string[] = []): Promise<string> {
+  return collect('h2load', [
+    ...options,
     ...(load.http1 ? ['--h1'] : []),
     `--clients=${load.connections}`,
     `--max-concurrent-streams=${load.inFlight}`,
@@ -32,8 +72,10 @@ export async function runH2load(load: Load): Promise<number> {
     ...Object.entries(load.headers ?? {}).map(([name, value]) => `--header=${name}: ${value}`),
     ...(load.bodyFile ? [`--data=${load.bodyFile}`] : []),
     load.url,
-  ];
-  const output = await collect('h2load', args);
+  ]);
+}
+
+function rateIn(output: string): number {
   const rate = /finished in [\d.]+\w+, ([\d.]+) req\/s/.exec(output);
   const counts = /(\d+) succeeded, (\d+) failed, (\d+) errored/.exec(output);
   const good = /status codes: (\d+) 2xx/.exec(output);

@@ -147,10 +147,7 @@ export function besideNumpy(
 /** Seconds of calls between two looks at the clock. */
 const BATCH_SECONDS = 0.02;
 
-/**
- * Compares one computation, pair by pair: the product for `seconds`, then Python for the same number of repetitions. A
- * first call on both sides must give the same result.
- */
+/** Compares one computation, pair by pair, each side for `seconds`. A first call on both must give the same result. */
 async function compareWithNumpy(
   peer: NumpyPeer,
   id: string,
@@ -163,7 +160,6 @@ async function compareWithNumpy(
   if (!(Math.abs(ours - theirs) <= side.tolerance * Math.abs(theirs))) {
     throw new Error(`${side.title}: ${ours} here, ${theirs} in Python`);
   }
-  let repetitions = 1;
   const comparison: Comparison = {
     id,
     name: side.title,
@@ -173,17 +169,16 @@ async function compareWithNumpy(
     async a() {
       // Compiled code gets its last form from another thread: let that thread have its turn first.
       await pause(1);
-      const measured = runFor(call, seconds);
-      repetitions = measured.repetitions;
-      return measured.repetitions / measured.seconds;
+      return runFor(call, seconds);
     },
-    b: async () => repetitions / (await peer.time(name, size, repetitions)),
+    b: () => timeFor((repetitions) => peer.time(name, size, repetitions), seconds),
     notes: side.notes,
   };
   return runPairs(comparison);
 }
 
-function runFor(call: () => void, seconds: number): { repetitions: number; seconds: number } {
+/** Calls a second. */
+function runFor(call: () => void, seconds: number): number {
   const start = performance.now();
   let batch = 1;
   let repetitions = 0;
@@ -192,9 +187,21 @@ function runFor(call: () => void, seconds: number): { repetitions: number; secon
     for (let k = 0; k < batch; k++) call();
     repetitions += batch;
     const after = performance.now();
-    if (after - start >= seconds * 1000) return { repetitions, seconds: (after - start) / 1000 };
+    if (after - start >= seconds * 1000) return repetitions / ((after - start) / 1000);
     if (after - before < BATCH_SECONDS * 500) batch *= 2;
   }
+}
+
+/** Calls a second of a side that tells how long so many took. */
+async function timeFor(time: (repetitions: number) => Promise<number>, seconds: number): Promise<number> {
+  let [repetitions, took, batch] = [0, 0, 1];
+  while (took < seconds) {
+    const batchSeconds = await time(batch);
+    took += batchSeconds;
+    repetitions += batch;
+    if (batchSeconds < BATCH_SECONDS / 2) batch *= 2;
+  }
+  return repetitions / took;
 }
 
 /** How time grows with the cells of a square: the exponent fitted to the rows of its sizes, both sides. */

@@ -48,7 +48,7 @@ export async function runOpenLoop(load: OpenLoop): Promise<Float64Array> {
   }
 }
 
-/** Makes one call; rejects unless it is answered OK. Load generators look at HTTP alone, where a refusal is a 200. */
+/** Makes one call; rejects unless it is answered OK. h2load looks at HTTP alone, where a refusal is a 200. */
 export async function checkCall(
   call: Pick<OpenLoop, 'address' | 'path' | 'headers' | 'body'>,
 ): Promise<void> {
@@ -56,7 +56,7 @@ export async function checkCall(
 }
 
 /** Makes one call of a load on a connection; `onError` hears of a status other than OK. */
-export function callOnce(
+function callOnce(
   session: ClientHttp2Session,
   load: Pick<OpenLoop, 'path' | 'headers' | 'body'>,
   onError: (error: Error) => void,

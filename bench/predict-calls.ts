@@ -6,7 +6,6 @@ import { telemetrySubject } from '../src/bus/topics.ts';
 import type { Clients } from '../src/client/client.ts';
 import { PredictRequestSchema } from '../src/gen/homeostat/energy/v1/energy_service_pb.ts';
 import { MetricKind, TelemetryBatchSchema } from '../src/gen/homeostat/telemetry/v1/telemetry_service_pb.ts';
-import { framed } from './edge-calls.ts';
 
 export const PREDICT_PATH = '/homeostat.energy.v1.EnergyService/Predict';
 const STREAM = { domain: 'bench', cluster: 'plane' };
@@ -75,10 +74,10 @@ function batchOf(
   };
 }
 
-/** The questions, framed: about the stream's latest map, and about a map handed in, with the stream and alone. */
+/** The questions: about the stream's latest map, and about a map handed in, with the stream and alone. */
 export type Asked = 'latest' | 'handed' | 'alone';
 
-export function predictBody(asked: Asked): Buffer {
+export function predictBody(asked: Asked): Uint8Array {
   const cells = Float32Array.from({ length: CELLS }, (_, cell) => 10 * wattsAt(1_000, cell));
   const map = {
     grid: { rows: SIDE, cols: SIDE, rawValues: new Uint8Array(cells.buffer) },
@@ -87,5 +86,5 @@ export function predictBody(asked: Asked): Buffer {
     ...(asked !== 'alone' && { stream: STREAM }),
     ...(asked !== 'latest' && { map }),
   };
-  return framed(toBinary(PredictRequestSchema, create(PredictRequestSchema, request)));
+  return toBinary(PredictRequestSchema, create(PredictRequestSchema, request));
 }

@@ -44,7 +44,26 @@ export function encodeMessage<Desc extends DescMessage>(
 
 function encode(desc: DescMessage, message: Message): Uint8Array {
   const plan = planOf(desc);
-  return plan === undefined ? toBinary(desc, message) : writeParts(desc, plan, message).finish();
+  return plan !== undefined && holdsNumbers(plan, message)
+    ? writeParts(desc, plan, message).finish()
+    : toBinary(desc, message);
+}
+
+/** Whether there is a packed number in a message or below it: raw grids have none. */
+function holdsNumbers(plan: readonly Part[], message: Message): boolean {
+  return plan.some((part) => {
+    if ('plain' in part) return false;
+    if ('numbers' in part) return (fieldValue(message, part.numbers) as readonly number[]).length > 0;
+    const below = planOf(part.desc)!;
+    return messagesIn(message, part.messages).some((item) => holdsNumbers(below, item));
+  });
+}
+
+/** The messages a field holds, one or many. */
+function messagesIn(message: Message, field: DescField): readonly Message[] {
+  const value = fieldValue(message, field);
+  if (field.fieldKind === 'list') return value as readonly Message[];
+  return value ? [value as Message] : [];
 }
 
 function writeParts(desc: DescMessage, plan: readonly Part[], message: Message): BinaryWriter {
@@ -53,10 +72,7 @@ function writeParts(desc: DescMessage, plan: readonly Part[], message: Message):
     if ('plain' in part) writePlain(writer, desc, part.plain, message);
     else if ('numbers' in part) writeNumbers(writer, part.numbers, part.pack, message);
     else {
-      const value = fieldValue(message, part.messages);
-      const items =
-        part.messages.fieldKind === 'list' ? (value as readonly Message[]) : value ? [value as Message] : [];
-      for (const item of items) {
+      for (const item of messagesIn(message, part.messages)) {
         writer.tag(part.messages.number, WireType.LengthDelimited).bytes(encode(part.desc, item));
       }
     }

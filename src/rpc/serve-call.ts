@@ -17,7 +17,7 @@ import type {
 import type { Edge } from './edge.ts';
 import { EdgeCall } from './edge-call.ts';
 import type { Method } from './method.ts';
-import { cutOff } from './transport.ts';
+import { cutOff, replyAndEnd } from './transport.ts';
 
 type Handler = (request: unknown, call: EdgeCall) => unknown;
 type Single = ServerUnaryCall<Buffer, Buffer> | ServerReadableStream<Buffer, Buffer>;
@@ -54,7 +54,7 @@ async function answerOnce(
     const reply = method.write(answer instanceof Promise ? await answer : answer);
     const auditing = call.ensureAudited();
     if (auditing) await auditing;
-    if (call.finish()) respond(null, reply);
+    if (call.finish()) replyAndEnd(surface, reply);
   } catch (thrown) {
     call.fail(thrown);
   }

@@ -1,8 +1,8 @@
 /**
- * What grpc-js keeps to itself and the edge needs: the HTTP/2 stream under a call, to cut off a client that takes
- * nothing; the HTTP/2 settings of a server, to bound metadata; and its HTTP/2 sessions, to end one whose client cancels
- * too much. The version of grpc-js is pinned, and tests of the slow reader, of long metadata and of floods of canceled
- * calls fail when these stop working.
+ * What grpc-js keeps to itself and the edge needs: a call as its interceptors see it, to end it with its reply; the
+ * HTTP/2 stream under a call, to cut off a client that takes nothing; the HTTP/2 settings of a server, to bound
+ * metadata; and its HTTP/2 sessions, to end one whose client cancels too much. The version of grpc-js is pinned, and
+ * tests of any call, of the slow reader, of long metadata and of floods of canceled calls fail when these stop working.
  */
 import { hash, type X509Certificate } from 'node:crypto';
 import {
@@ -14,7 +14,7 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Server } from '@grpc/grpc-js';
+import { type Server, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
 import type { ClientCertificate, Peer } from './handler.ts';
 
 const CALM = constants.NGHTTP2_ENHANCE_YOUR_CALM;
@@ -26,6 +26,16 @@ const CALM = constants.NGHTTP2_ENHANCE_YOUR_CALM;
 export function cutOff(surface: object): void {
   const { call } = surface as { readonly call: { readonly stream: ServerHttp2Stream } };
   if (!call.stream.destroyed) call.stream.close(CALM);
+}
+
+/**
+ * Answers a call with its one reply and OK. What grpc-js hands to handlers sends the status when it hears that the reply
+ * is written, a turn of the event loop later: with a busy server that is as long as the computation of a reply.
+ */
+export function replyAndEnd(surface: object, reply: Buffer): void {
+  const { call } = surface as { readonly call: ServerInterceptingCallInterface };
+  call.sendMessage(reply, () => {});
+  call.sendStatus({ code: status.OK, details: 'OK', metadata: null });
 }
 
 /** Peers by their connection: looked up by every call, read from the socket once. */

@@ -104,17 +104,23 @@ describe('the managed broker', () => {
     const managed = await start();
     const nats = await connectAs(managed.serverUrl);
     const connection = {
-      manager: await jetstreamManager(nats, { timeout: 50 }),
+      manager: await jetstreamManager(nats, { timeout: 500 }),
       connected: () => true,
       whileConnected: <Result>(work: () => Promise<Result>) => work(),
     };
     const before = managed.pid();
-    const stopWatching = watchBroker(connection, managed, logger, 20);
+    // Once is enough: this connection calls itself connected while the broker starts again, so a second kill could follow.
+    const killOnce = {
+      kill() {
+        stopWatching();
+        managed.kill();
+      },
+    };
+    const stopWatching = watchBroker(connection, killOnce, logger, 20);
     await until(async () => (await connection.manager.getAccountInfo()).streams === 0);
     expect(managed.pid()).toBe(before);
     process.kill(before, 'SIGSTOP');
     await until(() => managed.pid() !== before && managed.pid() !== 0);
-    stopWatching();
     expect(managed.restarts()).toBe(1);
     await nats.close();
   });

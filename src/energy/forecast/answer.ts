@@ -13,9 +13,9 @@ import type { GridEncoding } from '../../numeric/given-grid.ts';
 import type { Steps } from '../../numeric/slices.ts';
 import { energyError } from '../errors.ts';
 import { gridToProto, stateToProto } from '../map/map-message.ts';
-import { stateSteps, type Totals, totalsSteps } from '../map/state.ts';
-import { judgeMapsSteps, type MapTools } from '../regime/judge-maps.ts';
-import { observeSteps, type RegimeMap } from '../regime/observation.ts';
+import { type MapField, type MapState, stateSteps, type Totals, totalsSteps } from '../map/state.ts';
+import { judgeAloneSteps, judgeMapsSteps, type MapTools } from '../regime/judge-maps.ts';
+import { observedAs, observeSteps, type RegimeMap } from '../regime/observation.ts';
 import type { RegimeJudgement } from '../regime/regime.ts';
 import { posteriorToProto, regimeToProto } from '../regime/regime-message.ts';
 import type { RegimeTracker } from '../regime/regime-tracker.ts';
@@ -77,13 +77,17 @@ export function* streamSteps(
     given.push(next(history.length + 1, map.field.cells, map.field.observed));
     for (let at = history.length; at > 0; at--) given.push(next(at, history[at - 1]!, undefined));
   }
-  const forecast = yield* forecaster.predict(wishOf(question), given);
+  const forecast = (yield* forecaster.predict(wishOf(question), given))!;
   const start = given[0] ?? latest;
   const next: RegimeMap[] = [];
-  for (const each of given.toReversed()) next.push(yield* observeSteps(each, each, question.tools.plans));
+  for (const each of given.toReversed()) {
+    const observed = each === start ? map!.field.observed : undefined;
+    next.push(yield* observeSteps({ ...each, observed }, each, question.tools.plans));
+  }
   const answer = yield* answerSteps(question, {
-    forecast: forecast!,
+    forecast,
     start,
+    state: yield* lastStateSteps(question, start, forecast),
     dtSeconds: widthMs / 1000,
     basis: ForecastBasis.STREAM,
     learned: forecaster.windows,
@@ -114,14 +118,18 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
   if (history.length === 0) {
     const forecast: Forecast = {
       path: new Array<Float64Array>(options.steps).fill(start.cells),
-      halfWidth: new Float64Array(start.cells.length).fill(Number.POSITIVE_INFINITY),
+      halfWidth: undefined,
       weights: PREDICTORS.map((kind) => (kind === 'PERSISTENCE' ? 1 : 0)),
       score: createScore(),
       covered: undefined,
     };
-    const judged = yield* judgeMapsSteps([start], question.tools);
+    const state = yield* lastStateSteps(question, start, forecast);
+    // The forecast is the map itself, so its state is that of the map to be judged.
+    const net = state.totals.net / map.field.cellArea;
+    const seen = observedAs(start, start, { ...state, totals: { ...state.totals, net } });
+    const judged = yield* judgeAloneSteps(seen, question.tools);
     const basis = ForecastBasis.PERSISTENCE_ONLY;
-    return yield* answerSteps(question, { forecast, start, dtSeconds, basis, judged, learned: 0 });
+    return yield* answerSteps(question, { forecast, start, state, dtSeconds, basis, judged, learned: 0 });
   }
   const forecaster = new Forecaster();
   for (const [at, cells] of history.entries()) yield* forecaster.fold(mapOf(at, cells));
@@ -131,6 +139,7 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
   return yield* answerSteps(question, {
     forecast,
     start,
+    state: yield* lastStateSteps(question, start, forecast),
     dtSeconds,
     basis: ForecastBasis.HISTORY,
     learned: forecaster.windows,
@@ -141,6 +150,8 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
 interface Foretold {
   readonly forecast: Forecast;
   readonly start: ForecastMap;
+  /** Of the last map foretold. */
+  readonly state: MapState;
   readonly dtSeconds: number;
   readonly basis: ForecastBasis;
   readonly learned: number;
@@ -149,45 +160,47 @@ interface Foretold {
   readonly startTotals?: Pick<Totals, 'spatialEntropy'> | undefined;
 }
 
-function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> {
-  const { request, map, options } = question;
-  const { plans } = question.tools;
-  const { forecast, start, basis, learned } = answer;
-  const { score, halfWidth, path } = forecast;
+/** The state of the last map foretold, whose cells are held to finite float32 before. */
+function* lastStateSteps(question: AskedQuestion, start: ForecastMap, { path }: Forecast): Steps<MapState> {
+  const cells = holdCells(path.at(-1)!);
+  const options = { temperature: 1, scheme: 'SOBEL', bins: 64, edges: undefined } as const;
+  return yield* stateSteps({ ...fieldOf(question, start), cells }, options, question.tools.plans);
+}
+
+/** A map with what its request says of its cells. */
+function fieldOf({ map }: Question, start: ForecastMap): MapField {
   // A mask of ones takes as long as one that hides cells, so what the request has is better than what was made of it.
   const { observed, cellArea, spacing } = map?.field ?? { ...start, cellArea: 1, spacing: 1 };
-  const field = { ...start, observed, cellArea, spacing };
+  return { ...start, observed, cellArea, spacing };
+}
+
+function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> {
+  const { request, map, options } = question;
+  const { forecast, start, state, basis, learned } = answer;
+  const { score, halfWidth, path } = forecast;
   const cells = path.at(-1)!;
-  for (let at = 0; at < cells.length; at++) cells[at] = held(cells[at]!);
   const encoding: GridEncoding = map?.encoding ?? 'VALUES';
-  /** The cells, `side` half widths away. */
-  const grid = (values: Float64Array, side = 0): Grid => {
+  const grid = (values: Float32Array<ArrayBuffer>): Grid => {
     const { rows, cols } = start;
-    const out = new Float32Array(values.length);
-    for (let at = 0; at < out.length; at++)
-      out[at] = held(side === 0 ? values[at]! : values[at]! + side * halfWidth[at]!);
-    if (encoding === 'VALUES') return gridToProto(out, rows, cols, encoding);
-    return create(GridSchema, { rows, cols, rawValues: new Uint8Array(out.buffer) });
+    if (encoding === 'VALUES') return gridToProto(values, rows, cols, encoding);
+    return create(GridSchema, { rows, cols, rawValues: new Uint8Array(values.buffer) });
   };
-  const state = yield* stateSteps(
-    { ...field, cells },
-    { temperature: 1, scheme: 'SOBEL', bins: 64, edges: undefined },
-    plans,
-  );
-  const isSame = cells === start.cells;
-  const before = answer.startTotals ?? (isSame ? state.totals : yield* totalsSteps(field, plans));
+  const before =
+    answer.startTotals ??
+    (cells === start.cells
+      ? state.totals
+      : yield* totalsSteps(fieldOf(question, start), question.tools.plans));
   const told = stateToProto(state, request.entropyUnit, NegativePolicy.SIGNED);
   const after = state.totals.spatialEntropy;
   const perUnit = after ? (told.spatialEntropy ?? 0) / after : 1;
   const trajectory: Grid[] = [];
   for (const each of request.returnTrajectory ? path.slice(0, -1) : []) {
-    trajectory.push(grid(each));
+    trajectory.push(grid(new Float32Array(holdCells(each))));
     yield;
   }
   const mixture = PREDICTORS.length;
   const skill = skillOf(score, mixture);
-  // All cells have a finite half width, or none: what is infinite is the factor, or nothing is known of any.
-  const isBounded = halfWidth[0]! < Number.POSITIVE_INFINITY;
+  const isBounded = halfWidth !== undefined;
   const refusals = refusalsOf({
     basis,
     score,
@@ -197,9 +210,9 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
     covered: isBounded ? forecast.covered : undefined,
   });
   return {
-    prediction: grid(cells),
-    lower: grid(cells, -1),
-    upper: grid(cells, 1),
+    prediction: grid(new Float32Array(cells)),
+    lower: grid(boundOf(cells, halfWidth, -1)),
+    upper: grid(boundOf(cells, halfWidth, 1)),
     calibrated: isBounded && options.allowed === undefined && score.count >= CALIBRATED_MIN,
     confidence: score.count > 0 ? Math.max(0, 1 - score.vrmse[mixture]!) : 0,
     ...(score.count > 0 && { expectedVrmse: score.vrmse[mixture]!, skill }),
@@ -229,8 +242,25 @@ function invalid(field: string, description: string) {
   return fieldError(energyError.domain, [{ field, description }]);
 }
 
-/** The number as a finite float32. */
-function held(value: number): number {
-  if (Math.abs(value) <= FLOAT32_MAX) return value;
-  return Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, value));
+/** Holds cells to what a float32 can be, in place. */
+function holdCells(cells: Float64Array): Float64Array {
+  for (let at = 0; at < cells.length; at++) {
+    const value = cells[at]!;
+    if (value > FLOAT32_MAX) cells[at] = FLOAT32_MAX;
+    else if (value < -FLOAT32_MAX) cells[at] = -FLOAT32_MAX;
+  }
+  return cells;
+}
+
+/** Cells one half width away, below (-1) or above (1); the least or greatest float32 where nothing bounds them. */
+function boundOf(
+  cells: Float64Array,
+  halfWidth: Float64Array | undefined,
+  side: -1 | 1,
+): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(cells.length);
+  if (halfWidth === undefined) return out.fill(side * FLOAT32_MAX);
+  for (let at = 0; at < out.length; at++)
+    out[at] = Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, cells[at]! + side * halfWidth[at]!));
+  return out;
 }

@@ -213,7 +213,11 @@ function* coefficientsOf(
   before: Float64Array,
 ): Steps<Float64Array> {
   const later = yield* productSteps(snapshots, now, places);
-  const earlier = yield* productSteps(snapshots, before, places.map(placeBefore));
+  const sooner = places.map(placeBefore);
+  // Those of a map that is kept are kept too, to the bit.
+  const earlier = keeps(snapshots, before)
+    ? sooner.map((place) => snapshots.products[newest(snapshots) * SNAPSHOTS + place]!)
+    : yield* productSteps(snapshots, before, sooner);
   const side = places.length;
   const parts = new Float64Array(side);
   for (let i = 0; i < side; i++) {

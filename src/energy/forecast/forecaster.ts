@@ -10,7 +10,7 @@ import type { Steps } from '../../numeric/slices.ts';
 import { type ClimatologyState, createClimatology } from './climatology.ts';
 import { createDmd, type DmdState } from './dmd.ts';
 import { HORIZONS, Horizon, type HorizonState, horizonAt } from './horizon.ts';
-import { keepTotal, mix, NO_RANGE, type Range, restrain, widened } from './map-bounds.ts';
+import { addWeighted, keepTotal, NO_RANGE, type Range, restrain, widened } from './map-bounds.ts';
 import { answerWeights } from './mixture.ts';
 import { createPersistence, type MapShape, type Moment, type Past, type Predictor } from './predictor.ts';
 import { rollOutBytes } from './roll-out.ts';
@@ -76,9 +76,17 @@ export interface ForecastWish extends ForecastOptions {
 export interface Forecast extends Pick<HorizonStanding, 'score' | 'covered'> {
   /** The map after 1 .. steps windows where the whole path was wanted, else the last alone. */
   readonly path: readonly Float64Array[];
-  /** Half width of the last map's interval; infinite where nothing is known. */
-  readonly halfWidth: Float64Array;
+  /** Half width of each cell's interval in the last map; undefined where nothing bounds any of them. */
+  readonly halfWidth: Float64Array | undefined;
   readonly weights: readonly number[];
+}
+
+/** What every predictor's maps so many windows ahead are held to. */
+interface Bounds {
+  readonly ahead: readonly number[];
+  readonly range: Range;
+  /** Whether their totals are that of the newest map. */
+  readonly conserves: boolean;
 }
 
 /** Larger maps are neither learned nor forecast: what is learned takes about 700 bytes a cell. */
@@ -182,16 +190,20 @@ export class Forecaster {
     const { steps, wholePath = false } = options;
     const ahead = wholePath ? Array.from({ length: steps }, (_, at) => at + 1) : [steps];
     const weights = answerWeights(this.#weights(place), options.allowed);
-    const members = yield* this.#members(pastOf(past), ahead, (at) => weights[at]! > 0, now.conserves);
-    const path: Float64Array[] = [];
-    for (const step of ahead.keys()) {
-      const told = members.map((member) => member?.[step]);
-      path.push(mix(told, weights));
-      yield;
+    const maps = () => ahead.map(() => new Float64Array(now.cells.length));
+    const [path, own] = [maps(), maps()];
+    const range = widened(this.#range, now.cells);
+    for (const [at, weight] of weights.entries()) {
+      if (weight === 0) continue;
+      yield* this.#foretell(at, pastOf(past), { ahead, range, conserves: now.conserves }, own);
+      for (const [step, cells] of own.entries()) {
+        addWeighted(path[step]!, cells, weight);
+        yield;
+      }
     }
     return {
       path,
-      halfWidth: horizon.halfWidths(options.coverage, now.cells.length),
+      halfWidth: horizon.halfWidths(options.coverage),
       weights,
       score: horizon.score,
       covered: horizon.covered,
@@ -252,39 +264,34 @@ export class Forecaster {
     const due = [...this.#horizons.entries()].filter(([, horizon]) => horizon.isIdle);
     if (due.length === 0) return;
     const ahead = due.map(([, { windows }]) => windows);
-    const members = yield* this.#members(pastOf(this.#past), ahead, () => true, map.conserves);
+    const range = widened(this.#range, map.cells);
+    const members: Float64Array[][] = [];
+    for (const at of this.#predictors.keys()) {
+      const own = ahead.map(() => new Float64Array(map.cells.length));
+      yield* this.#foretell(at, pastOf(this.#past), { ahead, range, conserves: map.conserves }, own);
+      members.push(own);
+    }
     for (const [nth, [at, horizon]] of due.entries())
       yield* horizon.issue(
         map,
         answerWeights(this.#weights(at)),
-        members.map((member) => member?.[nth]),
+        members.map((member) => member[nth]!),
       );
   }
 
-  /** Each wanted predictor's maps at the horizons, kept within reason and to the total. */
-  *#members(
+  /** One predictor's maps at the horizons, to `out`, kept within reason and to the total. */
+  *#foretell(
+    at: number,
     past: Past,
-    horizons: readonly number[],
-    wanted: (at: number) => boolean,
-    conserves: boolean,
-  ): Steps<(readonly Float64Array[] | undefined)[]> {
-    const all: (readonly Float64Array[] | undefined)[] = [];
-    const range = widened(this.#range, past.now.cells);
-    for (const [at, predictor] of this.#predictors.entries()) {
-      if (!wanted(at)) {
-        all.push(undefined);
-        continue;
-      }
-      const out = horizons.map(() => new Float64Array(past.now.cells.length));
-      yield* predictor.predict(past, horizons, out);
-      for (const cells of out) {
-        restrain(cells, past.now.cells, range);
-        if (conserves) keepTotal(cells, past.now);
-        yield;
-      }
-      all.push(out);
+    { ahead, range, conserves }: Bounds,
+    out: readonly Float64Array[],
+  ): Steps<void> {
+    yield* this.#predictors[at]!.predict(past, ahead, out);
+    for (const cells of out) {
+      restrain(cells, past.now.cells, range);
+      if (conserves) keepTotal(cells, past.now);
+      yield;
     }
-    return all;
   }
 }
 

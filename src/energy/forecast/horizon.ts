@@ -81,22 +81,20 @@ export class Horizon {
     return this.#intervals.covered;
   }
 
-  /** Half width of each cell's interval; infinite where nothing is known. O(cells). */
-  halfWidths(coverage: number, cells: number): Float64Array {
-    const out = new Float64Array(cells);
-    this.#intervals.halfWidths(coverage, out);
-    return out;
+  /** Half width of each cell's interval; undefined where nothing bounds any of them. O(cells). */
+  halfWidths(coverage: number): Float64Array | undefined {
+    return this.#intervals.halfWidths(coverage);
   }
 
   /** Puts a forecast from a map under way: what each predictor says, mixed with these weights. Cells are copied. */
   *issue(
     { startMs, endMs }: Moment,
     weights: readonly number[],
-    members: readonly (Float64Array | undefined)[],
+    members: readonly Float64Array[],
   ): Steps<void> {
     const copies: Float32Array[] = [];
     for (const member of members) {
-      copies.push(new Float32Array(member!));
+      copies.push(new Float32Array(member));
       yield;
     }
     this.#pending = { targetMs: endMs + (this.windows - 1) * (endMs - startMs), weights, members: copies };

@@ -104,10 +104,12 @@ export class Intervals {
     yield;
     let inside: readonly number[] | undefined;
     if (this.#sigma.length > 0) {
-      const sigma = this.#sigmaOf();
+      const measures = new Float64Array(errors.length);
+      this.#measures(measures);
+      yield;
       const ratios = new Float64Array(cells.length);
       for (let nth = 0; nth < cells.length; nth++) {
-        ratios[nth] = errors[cells[nth]!]! / sigma(cells[nth]!);
+        ratios[nth] = errors[cells[nth]!]! / measures[cells[nth]!]!;
         if ((nth + 1) % STEP_CELLS === 0) yield;
       }
       const sorted = yield* sortSteps(ratios);
@@ -119,15 +121,15 @@ export class Intervals {
     return inside;
   }
 
-  /** Half width of each cell's interval, to `out`; infinite where nothing is known. O(cells). */
-  halfWidths(coverage: number, out: Float64Array): void {
-    if (this.#sigma.length === 0) {
-      out.fill(Number.POSITIVE_INFINITY);
-      return;
-    }
+  /** Half width of each cell's interval, a new array; undefined where nothing bounds any of them. O(cells). */
+  halfWidths(coverage: number): Float64Array | undefined {
+    if (this.#sigma.length === 0) return undefined;
     const factor = Math.max(0, quantile(this.#sorted, 1 - this.#levelOf(coverage)));
-    const sigma = this.#sigmaOf();
-    for (let at = 0; at < out.length; at++) out[at] = factor * sigma(at);
+    if (factor === Number.POSITIVE_INFINITY) return undefined;
+    const out = new Float64Array(this.#sigma.length);
+    this.#measures(out);
+    for (let at = 0; at < out.length; at++) out[at] = factor * out[at]!;
+    return out;
   }
 
   /** The level of a coverage: between two followed ones their corrections are blended. */
@@ -190,15 +192,16 @@ export class Intervals {
     }
   }
 
-  /** What the error of a cell is measured by. */
-  #sigmaOf(): (at: number) => number {
+  /** What the error of each cell is measured by, to `out`. */
+  #measures(out: Float64Array): void {
     const sigma = this.#sigma;
     let square = 0;
     for (let at = 0; at < sigma.length; at++) square += sigma[at]! ** 2 / sigma.length;
     const own = Math.min(MEMORY, this.#sigmaCount);
     const prior = PRIOR * (1 - own / MEMORY);
     const floor = Math.max(SIGMA_MIN, SIGMA_SHARE_MIN * Math.sqrt(square));
-    return (at) => Math.max(floor, Math.sqrt((own * sigma[at]! ** 2 + prior * square) / (own + prior)));
+    for (let at = 0; at < out.length; at++)
+      out[at] = Math.max(floor, Math.sqrt((own * sigma[at]! ** 2 + prior * square) / (own + prior)));
   }
 }
 

@@ -15,18 +15,17 @@ export interface Range {
 /** The range of no map. */
 export const NO_RANGE: Range = { low: Number.POSITIVE_INFINITY, high: Number.NEGATIVE_INFINITY };
 
-/** The convex mean of the maps; those of weight 0 may be missing. */
-export function mix(
-  maps: readonly (Float32Array | Float64Array | undefined)[],
-  weights: readonly number[],
-): Float64Array {
-  const out = new Float64Array(maps.find((map) => map !== undefined)!.length);
-  for (const [at, map] of maps.entries()) {
-    const weight = weights[at]!;
-    if (weight === 0 || map === undefined) continue;
-    for (let i = 0; i < out.length; i++) out[i] = out[i]! + weight * map[i]!;
-  }
+/** The convex mean of the maps. */
+export function mix(maps: readonly Float32Array[], weights: readonly number[]): Float64Array {
+  const out = new Float64Array(maps[0]!.length);
+  for (const [at, map] of maps.entries()) addWeighted(out, map, weights[at]!);
   return out;
+}
+
+/** Adds a map times its weight to `out`. */
+export function addWeighted(out: Float64Array, map: Float32Array | Float64Array, weight: number): void {
+  if (weight === 0) return;
+  for (let i = 0; i < out.length; i++) out[i] = out[i]! + weight * map[i]!;
 }
 
 /** The range with the cells of one more map. */

@@ -93,10 +93,7 @@ export const SHAPE_NAMES: readonly string[] = SHAPES.map(({ name }) => name);
 
 /** All features, in the order of FEATURE_NAMES. */
 export function featuresOf(input: FeatureInput): (number | undefined)[] {
-  const energy = thinned(
-    Float64Array.from(input.records, (record) => record.energy),
-    POINTS_MAX,
-  );
+  const energy = thinned(new Float64Array(input.records.map((record) => record.energy)), POINTS_MAX);
   const prepared = { ...input, energy, energyTrend: trendOf(energy) };
   return FEATURES.map((feature) => feature.of(prepared));
 }
@@ -111,7 +108,7 @@ function valuesOf(
   records: readonly WindowRecord[],
   read: (record: WindowRecord) => number | undefined,
 ): Float64Array {
-  return Float64Array.from(records.map(read).filter((value) => value !== undefined));
+  return new Float64Array(records.map(read).filter((value) => value !== undefined));
 }
 
 /** Means over equal spans where there are more than `points` values. */
@@ -155,7 +152,8 @@ function departureOf(values: Float64Array): number {
 
 function varianceOf(values: Float64Array): number {
   let [mean, squares] = [0, 0];
-  for (const [at, value] of values.entries()) {
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at]!;
     const gap = value - mean;
     mean += gap / (at + 1);
     squares += gap * (value - mean);
@@ -181,9 +179,11 @@ function correlationLength({ rows, cols, records }: FeatureInput): number | unde
   const side = Math.max(rows, cols);
   const count = records[0]?.modes.length ?? 0;
   if (side < 2 || count < 3) return undefined;
-  const powers = Array.from({ length: count }, (_, mode) =>
-    varianceOf(Float64Array.from(records, (record) => record.modes[mode]!)),
-  );
+  const amplitudes = new Float64Array(records.length);
+  const powers = Array.from({ length: count }, (_, mode) => {
+    for (let at = 0; at < records.length; at++) amplitudes[at] = records[at]!.modes[mode]!;
+    return varianceOf(amplitudes);
+  });
   // Each longest wave has two parts.
   const longest = powers.slice(1).reduce((sum, power) => sum + power, 0) / ((count - 1) / 2);
   const ratio = powers[0]! / longest - 1;
@@ -206,9 +206,9 @@ function ofPatterns(
   const counts = new Float64Array(PATTERNS);
   let total = 0;
   for (const { patterns } of records) {
-    for (const [at, count] of patterns.entries()) {
-      counts[at] = counts[at]! + count;
-      total += count;
+    for (let at = 0; at < patterns.length; at++) {
+      counts[at] = counts[at]! + patterns[at]!;
+      total += patterns[at]!;
     }
   }
   return total < PATTERNS_MIN ? undefined : measure(counts);

@@ -3,7 +3,7 @@ import type { Steps } from '../../numeric/slices.ts';
 import type { StatePlans } from '../map/state-plan.ts';
 import { shapeOf } from './feature.ts';
 import { createMeasure, type Measure } from './measure.ts';
-import { observeSteps } from './observation.ts';
+import { observeSteps, type RegimeMap } from './observation.ts';
 import { likeliest, NOTHING_JUDGED, posteriorOf, type RegimeJudgement, WINDOWS_MIN } from './regime.ts';
 import { logitsOf, namedFeatures, SPATIAL_MODEL } from './regime-model.ts';
 import { REGIME_DEFAULTS, RegimeTracker } from './regime-tracker.ts';
@@ -48,7 +48,7 @@ export function createMapTools(plans: StatePlans): MapTools {
  * and `sinceOnsetMs` a count of maps. O(cells log cells) a map.
  */
 export function* judgeMapsSteps(maps: readonly GivenCells[], tools: MapTools): Steps<RegimeJudgement> {
-  if (maps.length < WINDOWS_MIN) return yield* judgeAlone(maps.at(-1)!, tools);
+  if (maps.length < WINDOWS_MIN) return yield* judgeAloneSteps(yield* observe(maps.at(-1)!, 0, tools), tools);
   const tracker = new RegimeTracker({ ...REGIME_DEFAULTS, windows: Math.max(WINDOWS_MIN, maps.length) });
   const last = maps.length - 1;
   for (let at = 0; at < last; at++) yield* tracker.learn(yield* observe(maps[at]!, at, tools));
@@ -60,10 +60,10 @@ function* observe(map: GivenCells, at: number, { plans }: MapTools) {
   return yield* observeSteps({ ...map, observed: map.observed }, { layout: '', startMs: at }, plans);
 }
 
-function* judgeAlone(map: GivenCells, tools: MapTools): Steps<RegimeJudgement> {
-  const seen = yield* observe(map, 0, tools);
+/** Judges a map by how its cells lie. O(cells log cells). */
+export function* judgeAloneSteps(seen: RegimeMap, tools: MapTools): Steps<RegimeJudgement> {
   if (seen.count === 0) return { ...NOTHING_JUDGED, basis: 'SPATIAL', windows: 1 };
-  const features = shapeOf(yield* tools.measureOf(map.rows, map.cols).record(seen, []));
+  const features = shapeOf(yield* tools.measureOf(seen.rows, seen.cols).record(seen, []));
   const logits = logitsOf(SPATIAL_MODEL, features);
   const posterior = posteriorOf(logits, 1);
   return {

@@ -173,12 +173,18 @@ function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: numb
   const im = arena.float64(rows * stride);
   const side = Math.max(rows, cols);
   const shells = Math.floor(side / 2);
-  /** Of each wave kept, row by row. */
-  const frequencies = Float64Array.from({ length: rows * kept }, (_, wave) => {
+  /** Of each wave kept, row by row; waves of both signs are kept once. */
+  const frequencies = new Float64Array(rows * kept);
+  /** Shell of each; the last is of those beyond all others, which none is fitted to. */
+  const shellOf = new Uint16Array(rows * kept);
+  const signs = (j: number) => (j === 0 || 2 * j === cols ? 1 : 2);
+  const [power, weight] = [new Float64Array(shells + 2), new Float64Array(shells + 2)];
+  for (let wave = 1; wave < rows * kept; wave++) {
     const [i, j] = [Math.floor(wave / kept), wave % kept];
-    return Math.hypot(Math.min(i, rows - i) / rows, j / cols);
-  });
-  const [power, weight] = [new Float64Array(shells + 1), new Float64Array(shells + 1)];
+    frequencies[wave] = Math.hypot(Math.min(i, rows - i) / rows, j / cols);
+    shellOf[wave] = Math.min(shells + 1, Math.round(frequencies[wave]! * side));
+    weight[shellOf[wave]!] = weight[shellOf[wave]!]! + signs(j);
+  }
   const scale = 1 / Math.sqrt(rows * cols);
   return (map, mean) => {
     for (let at = 0; at < grid.length; at++) grid[at] = map.observed[at] === 0 ? 0 : map.cells[at]! - mean;
@@ -188,18 +194,17 @@ function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: numb
     const varies = map.variance > ROUNDING * mean * mean;
     if (!varies) return { slope: undefined, centroid: undefined, flatness: undefined, modes };
     power.fill(0);
-    weight.fill(0);
     const floor = POWER_MIN * map.variance * map.count;
-    let [count, total, logs, moment] = [0, 0, 0, 0];
+    const count = rows * cols - 1;
+    let [total, logs, moment] = [0, 0, 0];
     let product = 1;
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < kept; j++) {
         if (i === 0 && j === 0) continue;
         const at = i * stride + j;
-        const frequency = frequencies[i * kept + j]!;
-        const waves = j === 0 || 2 * j === cols ? 1 : 2;
+        const wave = i * kept + j;
+        const waves = signs(j);
         const size = re[at]! ** 2 + im[at]! ** 2;
-        count += waves;
         total += waves * size;
         const term = size + floor;
         // One logarithm of a product in place of one each, where products stay well within doubles.
@@ -209,15 +214,13 @@ function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: numb
           logs += Math.log(product);
           product = 1;
         }
-        moment += waves * size * frequency;
-        const shell = Math.round(frequency * side);
-        if (shell > shells) continue;
+        moment += waves * size * frequencies[wave]!;
+        const shell = shellOf[wave]!;
         power[shell] = power[shell]! + waves * size;
-        weight[shell] = weight[shell]! + waves;
       }
     }
     return {
-      slope: shellSlope(power, weight, floor),
+      slope: shellSlope(power.subarray(0, -1), weight, floor),
       centroid: moment / total,
       flatness: Math.exp((logs + Math.log(product)) / count) / (total / count),
       modes,

@@ -3,7 +3,7 @@
  * row-major, in the unit of the map; times are milliseconds since 1970.
  */
 import type { Steps } from '../../numeric/slices.ts';
-import { type MapCells, spreadSteps } from '../map/state.ts';
+import { type MapCells, spreadSteps, type Totals } from '../map/state.ts';
 import type { StatePlans } from '../map/state-plan.ts';
 
 /** One map in time. Arrays are borrowed until the next map. */
@@ -42,19 +42,25 @@ export function* observeSteps(
   place: RegimePlace,
   plans: StatePlans,
 ): Steps<RegimeMap> {
-  const { rows, cols, cells } = field;
-  const { totals, variance } = yield* spreadSteps({ ...field, cellArea: 1 }, plans);
-  const observed = field.observed ?? new Uint8Array(cells.length).fill(1);
-  const { count, net } = totals;
+  return observedAs(field, place, yield* spreadSteps({ ...field, cellArea: 1 }, plans));
+}
+
+/** The same where its totals, of cells of area 1, and its variance are known. O(1), O(cells) without a mask. */
+export function observedAs(
+  { rows, cols, cells, observed }: Omit<MapCells, 'cellArea'>,
+  place: RegimePlace,
+  { totals, variance }: { readonly totals: Totals; readonly variance: number },
+): RegimeMap {
+  const { count, net, spatialEntropy } = totals;
   return {
     rows,
     cols,
     ...place,
     cells,
-    observed,
+    observed: observed ?? new Uint8Array(cells.length).fill(1),
     count,
     net,
-    spatialEntropy: totals.spatialEntropy,
+    spatialEntropy,
     variance,
     vrmse: undefined,
     surprise: undefined,

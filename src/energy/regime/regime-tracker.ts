@@ -168,7 +168,7 @@ export class RegimeTracker {
     this.#measure ??= createMeasure(rows, cols);
     const record = yield* this.#measure.record(map, this.#before);
     this.#records = [...this.#records, record].slice(-this.#settings.windows);
-    const held = { cells: Float32Array.from(map.cells), observed: map.observed };
+    const held = { cells: new Float32Array(map.cells), observed: map.observed };
     this.#before = record.patterns.length > 0 ? [held, ...this.#before].slice(0, HELD_MAPS) : [];
     return record;
   }

@@ -117,8 +117,8 @@ function forecasts(noise: number, count: number): Given[] {
       const { path, halfWidth } = runThrough(forecaster.predict({ steps: 1, coverage: 0.9 }))!;
       const predicted = held(path[0]!);
       const interval = {
-        lower: predicted.map((value, cell) => value - halfWidth[cell]!),
-        upper: predicted.map((value, cell) => value + halfWidth[cell]!),
+        lower: predicted.map((value, cell) => value - halfWidth![cell]!),
+        upper: predicted.map((value, cell) => value + halfWidth![cell]!),
         coverage: 0.9,
       };
       const q95 = scores.slice(-64).sort((a, b) => a - b)[61]!;
