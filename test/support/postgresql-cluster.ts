@@ -20,6 +20,8 @@ const NOT_DURABLE = '-c fsync=off -c full_page_writes=off -c max_connections=200
 export interface PostgresqlDatabases {
   /** Makes an empty database and returns its URL. */
   createDatabase(name: string): Promise<string>;
+  /** Ends whoever is connected to a database of `createDatabase`, and empties it: a third of what another one takes. */
+  emptyDatabase(url: string): Promise<void>;
   dropDatabase(name: string): Promise<void>;
 }
 
@@ -115,11 +117,17 @@ async function startIn(folder: string, port: number): Promise<PostgresqlCluster>
   };
 }
 
+const EMPTY = `
+  select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid();
+  drop schema public cascade;
+  create schema public`;
+
 /** The databases of a cluster on loopback. */
 function databasesAt(port: number): PostgresqlDatabases {
   const urlOf = (name: string) => `postgresql://homeostat@127.0.0.1:${port}/${name}`;
-  const administer = async (statement: string) => {
-    const client = new pg.Client({ connectionString: urlOf('postgres') });
+  const administer = async (statement: string, url = urlOf('postgres')) => {
+    const client = new pg.Client({ connectionString: url });
     await client.connect();
     try {
       await client.query(statement);
@@ -132,6 +140,7 @@ function databasesAt(port: number): PostgresqlDatabases {
       await administer(`create database ${name}`);
       return urlOf(name);
     },
+    emptyDatabase: (url) => administer(EMPTY, url),
     dropDatabase: (name) => administer(`drop database if exists ${name} with (force)`),
   };
 }

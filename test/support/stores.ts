@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, test } from '@jest/globals';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { createLogger, type Logger } from '../../src/observability.ts';
 import { openStore } from '../../src/store/open.ts';
@@ -72,18 +72,42 @@ export function describeOnStores(name: string, suite: (engine: TestEngine) => vo
   }
   describe(`${name} on PostgreSQL`, () => {
     let databases: PostgresqlDatabases;
+    const names: string[] = [];
+    /** URLs of empty ones. */
+    const idle: string[] = [];
     beforeAll(async () => {
       databases = await sharedPostgresqlDatabases();
     });
-    const freshName = () => `test_${randomBytes(8).toString('hex')}`;
-    suite({ name: 'PostgreSQL', createDatabase: () => createDatabase(databases, freshName()) });
+    afterAll(async () => {
+      for (const name of names) await databases.dropDatabase(name);
+    });
+    const create = () => {
+      const name = `test_${randomBytes(8).toString('hex')}`;
+      names.push(name);
+      return databases.createDatabase(name);
+    };
+    suite({
+      name: 'PostgreSQL',
+      async createDatabase() {
+        const databaseUrl = idle.pop() ?? (await create());
+        return createDatabase({
+          url: databaseUrl,
+          async giveBack() {
+            await databases.emptyDatabase(databaseUrl);
+            idle.push(databaseUrl);
+          },
+        });
+      },
+    });
   });
 }
 
-async function createDatabase(databases?: PostgresqlDatabases, name = ''): Promise<TestDatabase> {
+async function createDatabase(lent?: {
+  readonly url: string;
+  giveBack(): Promise<void>;
+}): Promise<TestDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'homeostat-store-'));
-  const databaseUrl = await databases?.createDatabase(name);
-  const location = { dataDir, ...(databaseUrl !== undefined && { databaseUrl }) };
+  const location = { dataDir, ...(lent !== undefined && { databaseUrl: lent.url }) };
   const opened: Store[] = [];
   return {
     location,
@@ -95,7 +119,7 @@ async function createDatabase(databases?: PostgresqlDatabases, name = ''): Promi
     },
     async dispose() {
       for (const store of opened) await store.close();
-      await databases?.dropDatabase(name);
+      await lent?.giveBack();
       await rm(dataDir, { recursive: true, force: true });
     },
   };

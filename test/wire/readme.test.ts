@@ -1,7 +1,7 @@
 /**
  * The README's calls, and those of docs/ledger.md, run as printed by a shell against a real server, in a folder laid out
  * as the README assumes. Only the two default addresses are replaced, since another server may hold them, and `npm run`
- * by what it has built already.
+ * and `npx` by what they find.
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
@@ -47,7 +47,8 @@ describe('the README', () => {
     const script = scripts
       .join('\n')
       .replaceAll('127.0.0.1:50051', world.server.grpcAddress)
-      .replaceAll('npm run -s homeostat --', `node ${join(root, 'dist', 'cli', 'main.js')}`);
+      .replaceAll('npm run -s homeostat --', `node ${join(root, 'dist', 'cli', 'main.js')}`)
+      .replaceAll('npx buf', join(root, 'node_modules', '.bin', 'buf'));
     const { stdout, stderr } = await run('bash', ['-c', script], { cwd: folder }).catch(
       (error: { stdout: string; stderr: string }) => error,
     );

@@ -60,6 +60,9 @@ function createSpectrum({ rows, cols, lengths }: Box) {
 }
 type Spectrum = ReturnType<typeof createSpectrum>;
 
+/** The spectrum of squares asked for last: a flow is carried step by step. */
+let last: { readonly rows: number; readonly cols: number; readonly spectrum: Spectrum } | undefined;
+
 /** (a + i b) -> i k (a + i b) factor. */
 function derivative({ re, im }: Planes, k: Float64Array, factor: (at: number) => number): Planes {
   return {
@@ -177,7 +180,10 @@ export function carried(
   box: Box,
   [down, right]: readonly [number, number],
 ): Float64Array {
-  const spectrum = createSpectrum({ ...box, lengths: [box.rows, box.cols] });
+  const { rows, cols } = box;
+  if (last?.rows !== rows || last.cols !== cols)
+    last = { rows, cols, spectrum: createSpectrum({ rows, cols, lengths: [rows, cols] }) };
+  const { spectrum } = last;
   const { re, im } = spectrum.forward(values);
   const out = { re: re.slice(), im: im.slice() };
   for (let at = 0; at < spectrum.size; at++) {
