@@ -78,9 +78,6 @@ export function describeOnStores(name: string, suite: (engine: TestEngine) => vo
     beforeAll(async () => {
       databases = await sharedPostgresqlDatabases();
     });
-    afterAll(async () => {
-      for (const name of names) await databases.dropDatabase(name);
-    });
     const create = () => {
       const name = `test_${randomBytes(8).toString('hex')}`;
       names.push(name);
@@ -98,6 +95,10 @@ export function describeOnStores(name: string, suite: (engine: TestEngine) => vo
           },
         });
       },
+    });
+    // Behind those of the suite, which may give a database back.
+    afterAll(async () => {
+      for (const name of names) await databases.dropDatabase(name);
     });
   });
 }
