@@ -1,18 +1,19 @@
 /**
  * A gRPC edge whose handlers need one of a few slots for a fixed time, as calls to a database would: what it can do per
- * second is known. Run in a process of its own: `node --import <loader> slot-server.ts <slots> <milliseconds>`. Tells its
- * parent its address, and its memory every half second.
+ * second is known. Run in a process of its own: `node --import <loader> slot-server.ts <slots> <milliseconds> [unloaded]`.
+ * Tells its parent its address, and its memory every half second. `unloaded`: how busy the machine is does not count.
  */
 import { delay, systemClock } from '../../src/clock.ts';
 import { createLogger, createMetrics } from '../../src/observability.ts';
 import { createRandom } from '../../src/random.ts';
 import { NO_AUDIT } from '../../src/rpc/audit.ts';
-import { watchLoad } from '../../src/rpc/load-signals.ts';
+import { UNLOADED, watchLoad } from '../../src/rpc/load-signals.ts';
 import { createRpcServer } from '../../src/rpc/serve.ts';
 import { rpcConfig, verifier } from './edge-world.ts';
 import { probeBinding } from './probe-contract.ts';
 
-const [slots = 1, durationMs = 1] = process.argv.slice(2).map(Number);
+const [slots = 1, durationMs = 1] = process.argv.slice(2, 4).map(Number);
+const isUnloaded = process.argv[4] === 'unloaded';
 
 /** Calls that wait for a slot, oldest first. */
 const waiting: (() => void)[] = [];
@@ -37,7 +38,7 @@ const server = createRpcServer({
   bindings: [probeBinding({ echo: work, beat: work, mirror: (request) => request })],
   verifier,
   audit: NO_AUDIT,
-  load: watchLoad(() => []),
+  load: isUnloaded ? UNLOADED : watchLoad(() => []),
   random: createRandom(1),
   createRequestId: () => 'request',
   unavailable: () => [],

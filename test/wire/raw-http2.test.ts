@@ -25,7 +25,7 @@ let server: ChildProcess;
 let address: string;
 let channel: Channel;
 beforeAll(async () => {
-  server = fork(at('../rpc/slot-server.ts'), ['100', '1'], {
+  server = fork(at('../rpc/slot-server.ts'), ['100', '1', 'unloaded'], {
     execArgv: ['--no-warnings', '--import', at('../support/typescript-loader.mjs')],
     stdio: ['ignore', 'inherit', 'ignore', 'ipc'],
   });
