@@ -208,7 +208,8 @@ describe('the serving fleet', () => {
     await writeFleet(join(data, 'gentd26'), 80);
     const json = join(data, 'figures.json');
     const { code, err } = await run(['gentd26', '--data', data, '--json', json]);
-    expect({ code, err }).toEqual({ code: 0, err: '' });
+    // On a busy machine it takes long enough to say how far it is.
+    expect({ code, err: err.replace(/^ *\d+ % .*\n/gm, '') }).toEqual({ code: 0, err: '' });
     const figures: Figure[] = JSON.parse(await readFile(json, 'utf8')).sets[0].figures;
     const found = Object.fromEntries(figures.map(({ metric, ours }) => [metric, ours]));
     expect(found).toMatchObject({
