@@ -19,7 +19,7 @@ import { predict } from './predict.ts';
 import { rpc } from './rpc.ts';
 
 /** Every bench, in the order it runs. */
-const benches: readonly Bench[] = [...ingest, rpc, predict, health, livez, kernels, fft, diffusion, ledger];
+const benches: readonly Bench[] = [...ingest, rpc, health, livez, kernels, fft, diffusion, predict, ledger];
 
 const RESULTS = 'bench/RESULTS.md';
 const PAIRS = 9;

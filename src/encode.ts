@@ -1,8 +1,8 @@
 /**
  * Messages to bytes, as `toBinary` gives them, byte for byte, but without its cost for packed numbers: that takes a third
  * of a microsecond a number, a grid of 64 x 64 four milliseconds, where copying the numbers takes twenty microseconds. Only
- * message types that hold packed numbers, themselves or below, are taken apart; what lies between their
- * packed fields, and all other types, is left to the library. Stateless but for the plans, one a message type.
+ * messages that hold packed numbers, themselves or below, are taken apart; what lies between their packed fields, and all
+ * other messages, is left to the library. Stateless but for the plans, one a message type.
  */
 import {
   create,

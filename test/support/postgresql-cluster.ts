@@ -20,7 +20,7 @@ const NOT_DURABLE = '-c fsync=off -c full_page_writes=off -c max_connections=200
 export interface PostgresqlDatabases {
   /** Makes an empty database and returns its URL. */
   createDatabase(name: string): Promise<string>;
-  /** Ends whoever is connected to a database of `createDatabase`, and empties it: a third of what another one takes. */
+  /** Ends whoever is connected to a database of `createDatabase`, and empties it: a fifth of what another one takes. */
   emptyDatabase(url: string): Promise<void>;
   dropDatabase(name: string): Promise<void>;
 }

@@ -2,14 +2,13 @@
  * Answers to Predict: a forecast by what was learned of a stream, or by what the maps of the request teach, with its
  * interval, state and regime, and what speaks against acting on it. In slices; cells travel as finite float32.
  */
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { fieldError } from '../../errors.ts';
 import {
   ForecastBasis,
   type PredictResponseSchema,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
-import { type Grid, GridSchema, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
-import type { GridEncoding } from '../../numeric/given-grid.ts';
+import { type Grid, NegativePolicy } from '../../gen/homeostat/type/v1/grid_pb.ts';
 import type { Steps } from '../../numeric/slices.ts';
 import { energyError } from '../errors.ts';
 import { gridToProto, stateToProto } from '../map/map-message.ts';
@@ -179,12 +178,9 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
   const { forecast, start, state, basis, learned } = answer;
   const { score, halfWidth, path } = forecast;
   const cells = path.at(-1)!;
-  const encoding: GridEncoding = map?.encoding ?? 'VALUES';
-  const grid = (values: Float32Array<ArrayBuffer>): Grid => {
-    const { rows, cols } = start;
-    if (encoding === 'VALUES') return gridToProto(values, rows, cols, encoding);
-    return create(GridSchema, { rows, cols, rawValues: new Uint8Array(values.buffer) });
-  };
+  const { rows, cols } = start;
+  const encoding = map?.encoding ?? 'VALUES';
+  const grid = (values: Float64Array) => gridToProto(new Float32Array(values), rows, cols, encoding);
   const before =
     answer.startTotals ??
     (cells === start.cells
@@ -195,7 +191,7 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
   const perUnit = after ? (told.spatialEntropy ?? 0) / after : 1;
   const trajectory: Grid[] = [];
   for (const each of request.returnTrajectory ? path.slice(0, -1) : []) {
-    trajectory.push(grid(new Float32Array(holdCells(each))));
+    trajectory.push(grid(holdCells(each)));
     yield;
   }
   const mixture = PREDICTORS.length;
@@ -210,7 +206,7 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
     covered: isBounded ? forecast.covered : undefined,
   });
   return {
-    prediction: grid(new Float32Array(cells)),
+    prediction: grid(cells),
     lower: grid(boundOf(cells, halfWidth, -1)),
     upper: grid(boundOf(cells, halfWidth, 1)),
     calibrated: isBounded && options.allowed === undefined && score.count >= CALIBRATED_MIN,
@@ -253,14 +249,9 @@ function holdCells(cells: Float64Array): Float64Array {
 }
 
 /** Cells one half width away, below (-1) or above (1); the least or greatest float32 where nothing bounds them. */
-function boundOf(
-  cells: Float64Array,
-  halfWidth: Float64Array | undefined,
-  side: -1 | 1,
-): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(cells.length);
+function boundOf(cells: Float64Array, halfWidth: Float64Array | undefined, side: -1 | 1): Float64Array {
+  const out = new Float64Array(cells.length);
   if (halfWidth === undefined) return out.fill(side * FLOAT32_MAX);
-  for (let at = 0; at < out.length; at++)
-    out[at] = Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, cells[at]! + side * halfWidth[at]!));
-  return out;
+  for (let at = 0; at < out.length; at++) out[at] = cells[at]! + side * halfWidth[at]!;
+  return holdCells(out);
 }

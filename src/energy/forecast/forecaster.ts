@@ -72,11 +72,11 @@ export interface ForecastWish extends ForecastOptions {
   readonly wholePath?: boolean;
 }
 
-/** A forecast, and how those of its horizon did. Its maps belong to the receiver. */
+/** A forecast, and how those of its horizon did. Arrays belong to the receiver. */
 export interface Forecast extends Pick<HorizonStanding, 'score' | 'covered'> {
   /** The map after 1 .. steps windows where the whole path was wanted, else the last alone. */
   readonly path: readonly Float64Array[];
-  /** Half width of each cell's interval in the last map, borrowed; undefined where nothing bounds any of them. */
+  /** Half width of each cell's interval in the last map; undefined where nothing bounds any of them. */
   readonly halfWidth: Float64Array | undefined;
   readonly weights: readonly number[];
 }

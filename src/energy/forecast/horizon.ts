@@ -81,7 +81,7 @@ export class Horizon {
     return this.#intervals.covered;
   }
 
-  /** Half width of each cell's interval; undefined where nothing bounds any of them. O(cells). */
+  /** Of each cell's interval, as `Intervals` has them. */
   halfWidths(coverage: number): Float64Array | undefined {
     return this.#intervals.halfWidths(coverage);
   }

@@ -54,8 +54,6 @@ export class Intervals {
   readonly #levels: Float64Array;
   #judged: number;
   readonly #covered: Float64Array;
-  /** Widths as they were asked for last. */
-  #asked: { readonly coverage: number; readonly widths: Float64Array } | undefined;
 
   /** Goes on from a state, which it takes over, or starts anew. */
   constructor(from?: IntervalState) {
@@ -94,7 +92,6 @@ export class Intervals {
   forgetCells(): void {
     this.#sigma = new Float32Array(0);
     this.#sigmaCount = 0;
-    this.#asked = undefined;
   }
 
   /**
@@ -104,7 +101,6 @@ export class Intervals {
   *score(errors: Float64Array, observed: Uint8Array): Steps<readonly number[] | undefined> {
     const cells = placesOf(observed);
     if (cells.length === 0) return undefined;
-    this.#asked = undefined;
     yield;
     let inside: readonly number[] | undefined;
     if (this.#sigma.length > 0) {
@@ -125,19 +121,14 @@ export class Intervals {
     return inside;
   }
 
-  /**
-   * Half width of each cell's interval; undefined where nothing bounds any of them. Borrowed; kept until the next score for
-   * whoever asks for the same coverage again. O(cells).
-   */
+  /** Half width of each cell's interval; undefined where nothing bounds any of them. O(cells). */
   halfWidths(coverage: number): Float64Array | undefined {
     if (this.#sigma.length === 0) return undefined;
-    if (this.#asked?.coverage === coverage) return this.#asked.widths;
     const factor = Math.max(0, quantile(this.#sorted, 1 - this.#levelOf(coverage)));
     if (factor === Number.POSITIVE_INFINITY) return undefined;
     const out = new Float64Array(this.#sigma.length);
     this.#measures(out);
     for (let at = 0; at < out.length; at++) out[at] = factor * out[at]!;
-    this.#asked = { coverage, widths: out };
     return out;
   }
 

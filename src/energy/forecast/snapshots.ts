@@ -111,18 +111,17 @@ export function* addMaps(
   out: Float64Array,
 ): Steps<void> {
   const origin = state.origin!;
-  const even = places.length & ~1;
   let done = 0;
-  for (let at = 0; at < even; at += 2) {
-    addTwo(state.maps, [places[at]!, places[at + 1]!], [factors[at]!, factors[at + 1]!], origin, out);
+  for (let at = 0; at < places.length; at += 2) {
+    // Where one is left it goes with itself, none times.
+    const pair = [places[at]!, places[at + 1] ?? places[at]!] as const;
+    addTwo(state.maps, pair, [factors[at]!, factors[at + 1] ?? 0], origin, out);
     done += 2 * out.length;
     if (done >= STEP_PRODUCTS) {
       done = 0;
       yield;
     }
   }
-  if (even < places.length)
-    addTwo(state.maps, [places[even]!, places[even]!], [factors[even]!, 0], origin, out);
 }
 
 /** Adds two maps in one pass, the first before the second. */
