@@ -43,7 +43,8 @@ const STEP_BYTES = 256 * 1024;
 
 /**
  * Packs a state of plain data: objects, arrays, numbers, strings, booleans, undefined, and typed arrays of the types above
- * (TypeError for others). Equal states have equal bytes. The state is borrowed until it is packed. O(state).
+ * (TypeError for others). Equal states may differ in bytes: structured clone has two forms of a whole number, and which one
+ * is written is the engine's choice. The state is borrowed until it is packed. O(state).
  */
 export function* packSnapshot(state: unknown): Steps<PackedSnapshot> {
   const arrays: TypedArray[] = [];
