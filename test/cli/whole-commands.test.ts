@@ -20,6 +20,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
+/** What a replay on a slow machine says every five seconds. */
+const PROGRESS = /^( *\d+ % .*|waiting for the server to follow|scores \d+ of \d+ windows)\n/gm;
+
 async function run(
   args: readonly string[],
   signal = new AbortController().signal,
@@ -32,7 +35,7 @@ async function run(
     err: { write: (text) => (err += text) },
     signal,
   });
-  return { code, out, err };
+  return { code, out, err: err.replace(PROGRESS, '') };
 }
 
 /** The program as it was built: what computes for long does so faster than within a test. Rejects unless it exits with 0. */
