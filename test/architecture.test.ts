@@ -165,6 +165,9 @@ const tidy: Rule = (source) => {
   const code = withoutComments(source.text);
   if (/\bexport\s+\*/.test(code)) faults.push('re-exports everything');
   if (/\bexport\s+default\b/.test(code)) faults.push('has a default export');
+  // V8 takes what an array was taken apart into for anything, and then boxes each sum of a loop.
+  if (source.path.startsWith('src/') && /\blet \[[^\]]*\] = \[-?\d/.test(code))
+    faults.push('declares numbers by taking an array apart');
   if (/\b(TODO|FIXME|XXX|HACK)\b/.test(source.text) && !source.path.endsWith('architecture.test.ts'))
     faults.push('has an unfinished word');
   if (source.path.startsWith('src/') && !/^\s*(#!.*\n)?\s*\/\*\*/.test(source.text))
@@ -247,6 +250,7 @@ const rules: ReadonlyArray<{ name: string; rule: Rule; forbidden: readonly Sourc
       { path: 'src/energy/energyMap.ts', text: '/** What. */\n' },
       { path: 'src/energy/service.ts', text: "/** What. */\nexport * from './map.ts';" },
       { path: 'src/energy/service.ts', text: 'export const undocumented = 1;\n' },
+      { path: 'src/numeric/sum.ts', text: '/** What. */\nlet [sum, count] = [0, 0];\n' },
       { path: 'src/energy/service.ts', text: `/** What. */\n${'x;\n'.repeat(LINES_MAX + 1)}` },
     ],
   },

@@ -55,7 +55,9 @@ function correlationWithTime(values: Float64Array): number {
   const center = (n - 1) / 2;
   let mean = 0;
   for (const value of values) mean += value / n;
-  let [xy, xx, yy] = [0, 0, 0];
+  let xy = 0;
+  let xx = 0;
+  let yy = 0;
   for (let t = 0; t < n; t++) {
     const x = t - center;
     const y = values[t]! - mean;

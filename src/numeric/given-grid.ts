@@ -120,12 +120,12 @@ export function cellsInUnit(
     return undefined;
   }
   const cells = new Float64Array(given);
-  if (read.factor === 1) return { ...read, cells };
+  if (read.factor === 1) return { cells, ...read };
   for (let at = 0; at < cells.length; at++) {
     cells[at] = cells[at]! * read.factor;
     if (Number.isFinite(Math.fround(cells[at]!))) continue;
     violations.push({ field: `${path}.grid`, description: `cell ${at} must be at most 3.4e38 J` });
     return undefined;
   }
-  return { ...read, cells };
+  return { cells, ...read };
 }

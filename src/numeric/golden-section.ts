@@ -7,7 +7,8 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2;
  * with several such places one of them. One question a step, and two.
  */
 export function goldenSection(loss: (x: number) => number, from: number, to: number, steps: number): number {
-  let [low, high] = [from, to];
+  let low = from;
+  let high = to;
   let [left, right] = [high - GOLDEN * (high - low), low + GOLDEN * (high - low)];
   let [leftLoss, rightLoss] = [loss(left), loss(right)];
   for (let step = 0; step < steps; step++) {

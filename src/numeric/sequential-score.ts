@@ -15,29 +15,31 @@ export interface ScoreState {
   readonly next: number;
 }
 
-export class SequentialScores {
+export interface Scores {
+  /** Adds a value; the quantile of (rank - 1/2) / count, equal values sharing their ranks. */
+  score(value: number): number;
+  /** Copied. */
+  state(): ScoreState;
+  /** Scores a few values as these would, which take none of them, and may take no others meanwhile. O(1). */
+  tried(): Scores;
+}
+
+/** A score is O(values). */
+export class SequentialScores implements Scores {
   /** Owned: grows to 2,048. */
   #values: Float64Array;
   #sorted: Float64Array;
   #count: number;
   #next: number;
 
-  /** Goes on from a state, which it takes over, or from where another one is, or starts anew. */
-  constructor(from?: ScoreState | SequentialScores) {
-    if (from instanceof SequentialScores) {
-      this.#values = from.#values.slice();
-      this.#sorted = from.#sorted.slice();
-      this.#count = from.#count;
-      this.#next = from.#next;
-      return;
-    }
+  /** Goes on from a state, which it takes over, or starts anew. */
+  constructor(from?: ScoreState) {
     this.#values = from?.values ?? new Float64Array(16);
     this.#count = from ? from.values.length : 0;
     this.#sorted = from ? from.values.slice().sort() : new Float64Array(16);
     this.#next = from?.next ?? 0;
   }
 
-  /** Copied. */
   state(): ScoreState {
     return { values: this.#values.slice(0, this.#count), next: this.#next };
   }
@@ -46,7 +48,6 @@ export class SequentialScores {
     return this.#count;
   }
 
-  /** Adds a value; the quantile of (rank - 1/2) / count, equal values sharing their ranks. O(values). */
   score(value: number): number {
     if (this.#count === HELD) this.#drop(this.#values[this.#next]!);
     else if (this.#count === this.#sorted.length) this.#grow();
@@ -57,7 +58,21 @@ export class SequentialScores {
     this.#values[this.#count < HELD ? this.#count : this.#next] = value;
     if (this.#count < HELD) this.#count++;
     else this.#next = (this.#next + 1) % HELD;
-    return normalQuantile((below + (through - below + 1) / 2) / this.#count);
+    return scoreOf(below, through - below + 1, this.#count);
+  }
+
+  tried(): Scores {
+    return new TriedScores(this, []);
+  }
+
+  /** Values below one, or up to it. */
+  place(value: number, through: boolean): number {
+    return placeOf(this.#sorted, this.#count, value, through);
+  }
+
+  /** The nth value that will make room, from 0. */
+  oldest(nth: number): number {
+    return this.#values[(this.#next + nth) % HELD]!;
   }
 
   #drop(value: number): void {
@@ -75,6 +90,51 @@ export class SequentialScores {
     this.#values = values;
     this.#sorted = sorted;
   }
+}
+
+/** Scores that come after others: theirs are read, the own ones kept beside them. */
+class TriedScores implements Scores {
+  readonly #before: SequentialScores;
+  readonly #own: number[];
+
+  constructor(before: SequentialScores, own: number[]) {
+    this.#before = before;
+    this.#own = own;
+  }
+
+  /** O(own values and ln of those before). */
+  score(value: number): number {
+    const [before, own] = [this.#before, this.#own];
+    own.push(value);
+    const gone = Math.max(0, before.count + own.length - HELD);
+    let below = before.place(value, false);
+    let through = before.place(value, true);
+    for (let at = 0; at < own.length; at++) {
+      if (own[at]! < value) below++;
+      if (own[at]! <= value) through++;
+    }
+    for (let at = 0; at < gone; at++) {
+      const old = at < before.count ? before.oldest(at) : own[at - before.count]!;
+      if (old < value) below--;
+      if (old <= value) through--;
+    }
+    return scoreOf(below, through - below, before.count + own.length - gone);
+  }
+
+  state(): ScoreState {
+    const whole = new SequentialScores(this.#before.state());
+    for (const value of this.#own) whole.score(value);
+    return whole.state();
+  }
+
+  tried(): Scores {
+    return new TriedScores(this.#before, [...this.#own]);
+  }
+}
+
+/** Normal score of a value among `count`: so many are below it, so many equal, itself among them. */
+function scoreOf(below: number, equal: number, count: number): number {
+  return normalQuantile((below + equal / 2) / count);
 }
 
 /** Values below `value`, or up to it. */

@@ -46,7 +46,8 @@ export function* mergeRuns<Item, Items extends Indexed<Item>>(
   { run, step, isOrdered }: Merging<Item>,
 ): Steps<Items> {
   const { length } = items;
-  let [source, target] = [items, spare];
+  let source = items;
+  let target = spare;
   for (let width = run, done = 0; width < length; width *= 2) {
     for (let from = 0; from < length; from += 2 * width) {
       const middle = Math.min(length, from + width);

@@ -48,3 +48,24 @@ test('a restored one goes on bit for bit, also past its fill', () => {
     expect(restored.score(value)).toBe(whole.score(value));
   }
 });
+
+test.each([3, 2040, 2100, 4500])(
+  'values tried after %i others score as if they were taken, and are not',
+  (count) => {
+    const random = createRandom(count);
+    // Few different values, so that many are equal.
+    const next = () => Math.round(4 * random.normal());
+    const scores = new SequentialScores();
+    for (let at = 0; at < count; at++) scores.score(next());
+    const before = scores.state();
+    const taken = new SequentialScores(scores.state());
+    let tried = scores.tried();
+    for (let at = 0; at < 40; at++) {
+      if (at === 20) tried = tried.tried();
+      const value = next();
+      expect(tried.score(value)).toBe(taken.score(value));
+    }
+    expect(tried.state()).toEqual(taken.state());
+    expect(scores.state()).toEqual(before);
+  },
+);

@@ -116,7 +116,8 @@ export function createOptimizer(
       for (let i = 0; i < cells.length; i++) promised += gradient[i]! * (cells[i]! - moved[i]!);
       const reached = evaluate(moved, next);
       if (!(reached <= energy - ARMIJO * promised) || !(promised > 0)) continue;
-      let [along, bent] = [0, 0];
+      let along = 0;
+      let bent = 0;
       for (let i = 0; i < cells.length; i++) {
         const step = moved[i]! - cells[i]!;
         along += step * step;
@@ -186,7 +187,9 @@ export function project(cells: Float64Array, { lower, upper, total }: Constraint
   const moved = new Float64Array(cells.length);
   /** Moves the cells; tells their sum, that of their sizes, and how many are off their bounds. */
   const move = (by: number) => {
-    let [sum, size, free] = [0, 0, 0];
+    let sum = 0;
+    let size = 0;
+    let free = 0;
     for (let i = 0; i < moved.length; i++) {
       const cell = cells[i]! + by;
       const cut = cell < lower ? lower : cell > upper ? upper : cell;
@@ -205,7 +208,8 @@ export function project(cells: Float64Array, { lower, upper, total }: Constraint
   const most = cells.reduce((a, b) => Math.max(a, Math.abs(b)), Math.abs(total));
   const reach =
     2 * most + Math.abs(Number.isFinite(lower) ? lower : 0) + Math.abs(Number.isFinite(upper) ? upper : 0);
-  let [low, high] = [-reach, reach];
+  let low = -reach;
+  let high = reach;
   let by = 0;
   for (let pass = 1; ; pass++) {
     const { sum, size, free } = move(by);

@@ -85,7 +85,8 @@ function predictiveZ(predictions: readonly Prediction[], logs: Float64Array): Fl
     for (const [j, { off, sd }] of predictions.entries())
       without[j] = logs[j]! + Math.log(sd) + (off[i]! / sd) ** 2 / 2;
     const shares = sharesOfLogs(without);
-    let [mean, square] = [0, 0];
+    let mean = 0;
+    let square = 0;
     for (const [j, { off, sd }] of predictions.entries()) {
       mean += shares[j]! * off[i]!;
       square += shares[j]! * (off[i]! ** 2 + sd * sd);

@@ -66,7 +66,8 @@ export function beginWalk(plan: WalkPlan, start: Float64Array): Walk {
   const { landscape, spread } = plan;
   const random = plan.randomOf(MEASURING);
   landscape.place(cells.slice());
-  let [rises, count] = [0, 0];
+  let rises = 0;
+  let count = 0;
   const questions = Math.max(QUESTIONS_LEAST, cells.length);
   for (let turn = 0; turn < questions; turn++) {
     const change = landscape.change(random.below(cells.length), spread * (2 * random.uniform() - 1));
@@ -90,7 +91,8 @@ export function beginWalk(plan: WalkPlan, start: Float64Array): Walk {
 /** At most `sweeps` sweeps more. A question a cell and walker each, and moves where they are made. */
 export function goOn(plan: WalkPlan, walk: Walk, sweeps: number): Walk {
   let current = walk;
-  let [made, asked] = [0, 0];
+  let made = 0;
+  let asked = 0;
   for (let i = 0; i < sweeps && current.sweeps < plan.sweeps; i++) {
     const random = plan.randomOf(current.sweeps);
     const heats = heatsOf(plan, current);

@@ -34,7 +34,9 @@ export function fillMaps(
   const filled = maps.map((map, n) => {
     const mask = masks[n];
     if (mask === undefined) return map;
-    let [deviation, count, power] = [0, 0, 0];
+    let deviation = 0;
+    let count = 0;
+    let power = 0;
     for (let i = 0; i < map.length; i++) {
       if (mask[i] === 0) continue;
       deviation += map[i]! - means[i]!;
@@ -65,7 +67,8 @@ function cellMeans(
     }
   }
   const means = sums.map((sum, i) => sum / counts[i]!);
-  let [off, seen] = [0, 0];
+  let off = 0;
+  let seen = 0;
   for (let i = 0; i < means.length; i++) {
     if (counts[i] === 0) continue;
     off += means[i]! - (given?.[i] ?? 0);

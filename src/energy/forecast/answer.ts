@@ -83,7 +83,8 @@ export function* streamSteps(
     const observed = each === start ? map!.field.observed : undefined;
     next.push(yield* observeSteps({ ...each, observed }, each, question.tools.plans));
   }
-  const answer = yield* answerSteps(question, {
+  return yield* answerSteps(question, {
+    modelVersion,
     forecast,
     start,
     state: yield* lastStateSteps(question, start, forecast),
@@ -93,7 +94,6 @@ export function* streamSteps(
     startTotals: next.at(-1),
     judged: next.length > 0 ? yield* regime.judge(next) : regime.latest,
   });
-  return { ...answer, modelVersion };
 }
 
 /** A forecast by what the maps of the request teach. */
@@ -128,7 +128,16 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
     const seen = observedAs(start, start, { ...state, totals: { ...state.totals, net } });
     const judged = yield* judgeAloneSteps(seen, question.tools);
     const basis = ForecastBasis.PERSISTENCE_ONLY;
-    return yield* answerSteps(question, { forecast, start, state, dtSeconds, basis, judged, learned: 0 });
+    return yield* answerSteps(question, {
+      modelVersion: 0,
+      forecast,
+      start,
+      state,
+      dtSeconds,
+      basis,
+      judged,
+      learned: 0,
+    });
   }
   const forecaster = new Forecaster();
   for (const [at, cells] of history.entries()) yield* forecaster.fold(mapOf(at, cells));
@@ -136,6 +145,7 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
   const forecast = (yield* forecaster.predict(wishOf(question)))!;
   const series = [...history.map((cells) => ({ ...start, cells })), start];
   return yield* answerSteps(question, {
+    modelVersion: 0,
     forecast,
     start,
     state: yield* lastStateSteps(question, start, forecast),
@@ -147,6 +157,8 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
 }
 
 interface Foretold {
+  /** Of the stream's model, from 1; 0 without a stream. */
+  readonly modelVersion: number;
   readonly forecast: Forecast;
   readonly start: ForecastMap;
   /** Of the last map foretold. */
@@ -169,8 +181,9 @@ function* lastStateSteps(question: AskedQuestion, start: ForecastMap, { path }: 
 /** A map with what its request says of its cells. */
 function fieldOf({ map }: Question, start: ForecastMap): MapField {
   // A mask of ones takes as long as one that hides cells, so what the request has is better than what was made of it.
-  const { observed, cellArea, spacing } = map?.field ?? { ...start, cellArea: 1, spacing: 1 };
-  return { ...start, observed, cellArea, spacing };
+  const { rows, cols, boundary, cells } = start;
+  const { observed, cellArea, spacing } = map?.field ?? { observed: start.observed, cellArea: 1, spacing: 1 };
+  return { rows, cols, boundary, cells, observed, cellArea, spacing };
 }
 
 function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> {
@@ -180,7 +193,7 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
   const cells = path.at(-1)!;
   const { rows, cols } = start;
   const encoding = map?.encoding ?? 'VALUES';
-  const grid = (values: Float64Array) => gridToProto(new Float32Array(values), rows, cols, encoding);
+  const grid = (values: Float32Array) => gridToProto(values, rows, cols, encoding);
   const before =
     answer.startTotals ??
     (cells === start.cells
@@ -191,7 +204,7 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
   const perUnit = after ? (told.spatialEntropy ?? 0) / after : 1;
   const trajectory: Grid[] = [];
   for (const each of request.returnTrajectory ? path.slice(0, -1) : []) {
-    trajectory.push(grid(holdCells(each)));
+    trajectory.push(grid(new Float32Array(holdCells(each))));
     yield;
   }
   const mixture = PREDICTORS.length;
@@ -206,7 +219,8 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
     covered: isBounded ? forecast.covered : undefined,
   });
   return {
-    prediction: grid(cells),
+    modelVersion: answer.modelVersion,
+    prediction: grid(new Float32Array(cells)),
     lower: grid(boundOf(cells, halfWidth, -1)),
     upper: grid(boundOf(cells, halfWidth, 1)),
     calibrated: isBounded && options.allowed === undefined && score.count >= CALIBRATED_MIN,
@@ -231,7 +245,7 @@ function* answerSteps(question: AskedQuestion, answer: Foretold): Steps<Answer> 
 }
 
 function wishOf({ options, request }: Question): ForecastWish {
-  return { ...options, wholePath: request.returnTrajectory };
+  return { wholePath: request.returnTrajectory, ...options };
 }
 
 function invalid(field: string, description: string) {
@@ -240,18 +254,19 @@ function invalid(field: string, description: string) {
 
 /** Holds cells to what a float32 can be, in place. */
 function holdCells(cells: Float64Array): Float64Array {
-  for (let at = 0; at < cells.length; at++) {
-    const value = cells[at]!;
-    if (value > FLOAT32_MAX) cells[at] = FLOAT32_MAX;
-    else if (value < -FLOAT32_MAX) cells[at] = -FLOAT32_MAX;
-  }
+  for (let at = 0; at < cells.length; at++) cells[at] = held(cells[at]!);
   return cells;
 }
 
+/** A finite float32, or the nearest one. */
+function held(value: number): number {
+  return Math.min(FLOAT32_MAX, Math.max(-FLOAT32_MAX, value));
+}
+
 /** Cells one half width away, below (-1) or above (1); the least or greatest float32 where nothing bounds them. */
-function boundOf(cells: Float64Array, halfWidth: Float64Array | undefined, side: -1 | 1): Float64Array {
-  const out = new Float64Array(cells.length);
+function boundOf(cells: Float64Array, halfWidth: Float64Array | undefined, side: -1 | 1): Float32Array {
+  const out = new Float32Array(cells.length);
   if (halfWidth === undefined) return out.fill(side * FLOAT32_MAX);
-  for (let at = 0; at < out.length; at++) out[at] = cells[at]! + side * halfWidth[at]!;
-  return holdCells(out);
+  for (let at = 0; at < out.length; at++) out[at] = held(cells[at]! + side * halfWidth[at]!);
+  return out;
 }

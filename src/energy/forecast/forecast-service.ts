@@ -56,10 +56,9 @@ export function createForecastHandlers(
 ): Pick<Handlers<typeof EnergyService>, 'predict' | 'listPredictors'> {
   const answered = new WeakMap<Forecaster, Answers>();
   const tools = createMapTools(createStatePlans(PLANS_KEPT));
-  const requireStream = rememberingStreams(deps.requireStream);
+  const remembering = { ...deps, requireStream: rememberingStreams(deps.requireStream) };
   return {
-    predict: (request, call) =>
-      predict({ ...deps, requireStream }, answered, { ...readQuestion(request), tools }, call),
+    predict: (request, call) => predict(remembering, answered, { tools, ...readQuestion(request) }, call),
     async listPredictors(request) {
       const stream = streamName(request.stream!);
       await deps.requireStream(stream);

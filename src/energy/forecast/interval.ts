@@ -127,8 +127,7 @@ export class Intervals {
     const factor = Math.max(0, quantile(this.#sorted, 1 - this.#levelOf(coverage)));
     if (factor === Number.POSITIVE_INFINITY) return undefined;
     const out = new Float64Array(this.#sigma.length);
-    this.#measures(out);
-    for (let at = 0; at < out.length; at++) out[at] = factor * out[at]!;
+    this.#measures(out, factor);
     return out;
   }
 
@@ -192,8 +191,8 @@ export class Intervals {
     }
   }
 
-  /** What the error of each cell is measured by, to `out`. */
-  #measures(out: Float64Array): void {
+  /** What the error of each cell is measured by, times a factor, to `out`. */
+  #measures(out: Float64Array, factor = 1): void {
     const sigma = this.#sigma;
     let square = 0;
     for (let at = 0; at < sigma.length; at++) square += sigma[at]! ** 2 / sigma.length;
@@ -201,7 +200,7 @@ export class Intervals {
     const prior = PRIOR * (1 - own / MEMORY);
     const floor = Math.max(SIGMA_MIN, SIGMA_SHARE_MIN * Math.sqrt(square));
     for (let at = 0; at < out.length; at++)
-      out[at] = Math.max(floor, Math.sqrt((own * sigma[at]! ** 2 + prior * square) / (own + prior)));
+      out[at] = factor * Math.max(floor, Math.sqrt((own * sigma[at]! ** 2 + prior * square) / (own + prior)));
   }
 }
 
@@ -234,7 +233,9 @@ function countUpTo(sorted: Float64Array, limit: number): number {
 /** Sorted values without some that are among them and with others; all three rising. O(values). */
 function replaced(sorted: Float32Array, gone: Float32Array, come: Float32Array): Float32Array {
   const out = new Float32Array(sorted.length - gone.length + come.length);
-  let [left, added, next] = [0, 0, 0];
+  let left = 0;
+  let added = 0;
+  let next = 0;
   for (const value of sorted) {
     if (left < gone.length && gone[left] === value) {
       left++;

@@ -31,9 +31,9 @@ export function addWeighted(out: Float64Array, map: Float32Array | Float64Array,
 /** The range with the cells of one more map. */
 export function widened(range: Range, cells: Float64Array): Range {
   let { low, high } = range;
-  for (const value of cells) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
+  for (let at = 0; at < cells.length; at++) {
+    low = Math.min(low, cells[at]!);
+    high = Math.max(high, cells[at]!);
   }
   return { low, high };
 }

@@ -35,7 +35,9 @@ export function createRollOut({ rows, cols, boundary }: MapShape, arena: Arena):
   return {
     start: (cells) => now.set(cells),
     step(law, observed) {
-      let [mean, count, sum] = [0, 0, 0];
+      let mean = 0;
+      let count = 0;
+      let sum = 0;
       for (let at = 0; at < now.length; at++) if (observed[at] === 1) mean += (now[at]! - mean) / ++count;
       for (let i = 0; i < WEIGHTS; i++) {
         weights[i] = law[i]!;

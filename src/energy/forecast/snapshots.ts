@@ -51,7 +51,10 @@ export function followers(state: SnapshotState): number[] {
 /** Inner product of a map less the origin with the one from `start` on. Four sums, none of which waits for another. */
 function productOf(centered: Float64Array, maps: Float32Array, start: number, origin: Float64Array): number {
   const whole = centered.length & ~3;
-  let [a, b, c, d] = [0, 0, 0, 0];
+  let a = 0;
+  let b = 0;
+  let c = 0;
+  let d = 0;
   for (let i = 0; i < whole; i += 4) {
     a += centered[i]! * (maps[start + i]! - origin[i]!);
     b += centered[i + 1]! * (maps[start + i + 1]! - origin[i + 1]!);

@@ -167,7 +167,11 @@ function* fitDecay(
   decays: boolean,
 ): Steps<Pick<Law, 'kappa' | 'nu'>> {
   const floor = POWER_MIN * strongest(auto);
-  let [w, x, xx, y, xy] = [0, 0, 0, 0, 0];
+  let w = 0;
+  let x = 0;
+  let xx = 0;
+  let y = 0;
+  let xy = 0;
   for (let i = 0; i < waves.tall; i++) {
     for (let j = 0; j < waves.kept; j++) {
       const at = i * waves.stride + j;
@@ -217,7 +221,11 @@ function* fitShift(
   let [rowShift, colShift] = waves.peak(phase);
   yield;
   for (let pass = 0; pass < REFINEMENTS; pass++) {
-    let [pp, pq, qq, pt, qt] = [0, 0, 0, 0, 0];
+    let pp = 0;
+    let pq = 0;
+    let qq = 0;
+    let pt = 0;
+    let qt = 0;
     for (let i = 0; i < waves.tall; i++) {
       for (let j = 0; j < waves.kept; j++) {
         const at = i * waves.stride + j;

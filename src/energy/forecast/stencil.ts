@@ -58,7 +58,8 @@ export function createStencil(
       if (before === undefined) return;
       pad(before.cells, before.observed, shape, padded);
       const law = solve(state);
-      let [missed, changed] = [0, 0];
+      let missed = 0;
+      let changed = 0;
       for (let i = 0; i < state.gram.length; i++) state.gram[i] = state.gram[i]! * KEEP;
       for (let i = 0; i < TERMS; i++) state.moment[i] = state.moment[i]! * KEEP;
       for (let row = 0, done = 0; row < rows; row++) {

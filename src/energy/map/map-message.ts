@@ -33,7 +33,7 @@ export function modeToProto(mode: Mode): MapMode {
   return MODES[mode];
 }
 
-/** A grid of cells; they are rounded to float32. */
+/** A grid of cells; they are rounded to float32. The memory of float32 cells may be the grid's from here on. */
 export function gridToProto(
   cells: Float32Array | Float64Array,
   rows: number,
@@ -41,7 +41,8 @@ export function gridToProto(
   encoding: GridEncoding,
 ): Grid {
   if (encoding === 'VALUES') return create(GridSchema, { rows, cols, values: Array.from(cells) });
-  return create(GridSchema, { rows, cols, rawValues: new Uint8Array(new Float32Array(cells).buffer) });
+  const { buffer, byteOffset, byteLength } = cells instanceof Float32Array ? cells : new Float32Array(cells);
+  return create(GridSchema, { rows, cols, rawValues: new Uint8Array(buffer, byteOffset, byteLength) });
 }
 
 /** Cells of a grid the server wrote itself. */

@@ -14,6 +14,7 @@ import {
   GradientKind,
 } from '../../gen/homeostat/energy/v1/energy_service_pb.ts';
 import type { Grid } from '../../gen/homeostat/type/v1/grid_pb.ts';
+import type { GridEncoding } from '../../numeric/given-grid.ts';
 import { applyNegativeRule } from '../../numeric/negative-policy.ts';
 import { runInSlices, type Steps } from '../../numeric/slices.ts';
 import type { GradientScheme } from '../../numeric/stencil.ts';
@@ -23,8 +24,8 @@ import { type Budget, budgetRule, checkBudget, powerViolations } from './budget.
 import { digestSteps } from './digest.ts';
 import { type GivenMap, readMapInput } from './map-input.ts';
 import { gridToProto, stateToProto } from './map-message.ts';
-import { type MapState, type StateOptions, stateFieldsSteps, totalsSteps } from './state.ts';
-import { createStatePlans, type StatePlans } from './state-plan.ts';
+import { type MapState, type StateInput, type StateOptions, stateOf, totalsSteps } from './state.ts';
+import { createStatePlans, type StatePlan, type StatePlans } from './state-plan.ts';
 
 export interface ComputeDeps {
   readonly clock: Clock;
@@ -73,23 +74,34 @@ function* computeStateSteps(
   refuseNegative(map);
   yield;
   const digest = yield* digestSteps(map.cells, rows, cols);
-  return yield* stateFieldsSteps(map.field, options, plans, function* (result) {
-    refuseOverflow(result.state);
-    function* grid(cells: Float64Array): Steps<Grid> {
-      yield;
-      return gridToProto(cells, rows, cols, map.encoding);
-    }
-    return {
-      state: stateToProto(result.state, request.entropyUnit, request.map!.negativePolicy),
-      digest,
-      ...(request.includeWeights && { weights: yield* grid(result.weights) }),
-      ...(request.includeGradient && {
-        gradientRow: yield* grid(result.gradientRow),
-        gradientCol: yield* grid(result.gradientCol),
-        gradientMagnitude: yield* grid(result.gradientMagnitude),
-      }),
-    };
-  });
+  return yield* plans.lend({ ...map.field, options, request, digest, encoding: map.encoding }, replyOf);
+}
+
+interface Asked extends StateInput {
+  readonly request: ComputeStateRequest;
+  readonly digest: Uint8Array;
+  readonly encoding: GridEncoding;
+}
+
+function* replyOf(plan: StatePlan, asked: Asked): Steps<MessageInitShape<typeof ComputeStateResponseSchema>> {
+  const { request, digest } = asked;
+  const state = yield* stateOf(plan, asked);
+  refuseOverflow(state);
+  return {
+    state: stateToProto(state, request.entropyUnit, request.map!.negativePolicy),
+    digest,
+    ...(request.includeWeights && { weights: yield* gridOf(plan.weights, asked) }),
+    ...(request.includeGradient && {
+      gradientRow: yield* gridOf(plan.gradientRow, asked),
+      gradientCol: yield* gridOf(plan.gradientCol, asked),
+      gradientMagnitude: yield* gridOf(plan.gradientMagnitude, asked),
+    }),
+  };
+}
+
+function* gridOf(cells: Float64Array, { rows, cols, encoding }: Asked): Steps<Grid> {
+  yield;
+  return gridToProto(cells, rows, cols, encoding);
 }
 
 function* checkConservationSteps(

@@ -32,9 +32,21 @@ export interface StatePlan {
   readonly statistics: StatisticsPlan;
 }
 
+interface MapShape {
+  readonly rows: number;
+  readonly cols: number;
+}
+
 export interface StatePlans {
-  /** Runs a computation with a plan of its own for maps of rows x cols. What it gives may hold nothing of the plan. */
-  lend<Result>(rows: number, cols: number, use: (plan: StatePlan) => Steps<Result>): Steps<Result>;
+  /**
+   * Runs a computation of what is given, with a plan of its own for maps of its shape. What comes of it may hold nothing
+   * of the plan. `use` is best made once: a generator function made for each call leaves the collector a hidden class
+   * that keeps what the function sees alive until all memory is gone through.
+   */
+  lend<Given extends MapShape, Result>(
+    given: Given,
+    use: (plan: StatePlan, given: Given) => Steps<Result>,
+  ): Steps<Result>;
 }
 
 /**
@@ -45,11 +57,12 @@ export function createStatePlans(kept: number): StatePlans {
   /** The one used last stands last. */
   const idle: StatePlan[] = [];
   return {
-    *lend(rows, cols, use) {
+    *lend(given, use) {
+      const { rows, cols } = given;
       const at = idle.findLastIndex((plan) => plan.rows === rows && plan.cols === cols);
       const plan = at < 0 ? createStatePlan(rows, cols) : idle.splice(at, 1)[0]!;
       try {
-        return yield* use(plan);
+        return yield* use(plan, given);
       } finally {
         idle.push(plan);
         if (idle.length > kept) idle.shift();

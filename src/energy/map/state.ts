@@ -65,11 +65,14 @@ export interface Boltzmann {
   readonly entropy: number;
 }
 
-export interface MapState {
+export interface Spread {
   readonly totals: Totals;
   readonly mean: number;
   /** Population variance. */
   readonly variance: number;
+}
+
+export interface MapState extends Spread {
   readonly valueEntropy: number | undefined;
   readonly bins: number;
   /** Undefined when nothing is observed. */
@@ -78,70 +81,56 @@ export interface MapState {
   readonly gradientMax: number;
 }
 
-/** The state with its fields: whole grids, unobserved cells 0, borrowed of the plan they were computed with. */
-export interface StateResult {
-  readonly state: MapState;
-  readonly weights: Float64Array;
-  readonly gradientRow: Float64Array;
-  readonly gradientCol: Float64Array;
-  readonly gradientMagnitude: Float64Array;
+/** What the state of a map is computed from. */
+export interface StateInput extends MapField {
+  readonly options: StateOptions;
 }
 
-/** Computes everything about a map and gives what `use` makes of it. O(cells). */
-export function stateFieldsSteps<Result>(
-  field: MapField,
-  options: StateOptions,
-  plans: StatePlans,
-  use: (result: StateResult) => Steps<Result>,
-): Steps<Result> {
-  return plans.lend(field.rows, field.cols, function* (plan) {
-    const cells = yield* observedCells(plan, field);
-    const totals = yield* cellTotals(plan, cells, field.cellArea);
-    const spread = yield* meanAndVariance(plan, cells);
-    const valueEntropy = binnedEntropy(plan, cells, totals, options);
-    yield;
-    const boltzmann = yield* ensembleSteps(plan, cells, totals, options.temperature);
-    scatterWeights(plan, cells.length, field.observed);
-    const slope = yield* gradientSteps(plan, field, options.scheme);
-    const { weights, gradientRow, gradientCol, gradientMagnitude } = plan;
-    const state = {
-      totals,
-      ...spread,
-      valueEntropy,
-      bins: options.bins,
-      boltzmann,
-      gradientMean: slope.mean,
-      gradientMax: slope.max,
-    };
-    return yield* use({ state, weights, gradientRow, gradientCol, gradientMagnitude });
-  });
-}
-
-/** Computes everything about a map but its fields. O(cells). */
+/** Computes everything about a map but its fields, which `stateOf` gives too. O(cells). */
 export function stateSteps(field: MapField, options: StateOptions, plans: StatePlans): Steps<MapState> {
-  // biome-ignore lint/correctness/useYield: what is made of the fields takes no time here
-  return stateFieldsSteps(field, options, plans, function* ({ state }) {
-    return state;
-  });
+  return plans.lend({ options, ...field }, stateOf);
 }
 
 /** Computes totals and spatial entropy only. O(cells). */
 export function totalsSteps(field: MapCells, plans: StatePlans): Steps<Totals> {
-  return plans.lend(field.rows, field.cols, function* (plan) {
-    return yield* cellTotals(plan, yield* observedCells(plan, field), field.cellArea);
-  });
+  return plans.lend(field, totalsOf);
 }
 
 /** Computes totals, spatial entropy, mean and variance only. O(cells). */
-export function spreadSteps(
-  field: MapCells,
-  plans: StatePlans,
-): Steps<{ readonly totals: Totals; readonly mean: number; readonly variance: number }> {
-  return plans.lend(field.rows, field.cols, function* (plan) {
-    const cells = yield* observedCells(plan, field);
-    const totals = yield* cellTotals(plan, cells, field.cellArea);
-    return { totals, ...(yield* meanAndVariance(plan, cells)) };
-  });
+export function spreadSteps(field: MapCells, plans: StatePlans): Steps<Spread> {
+  return plans.lend(field, spreadOf);
+}
+
+/** The state of a map; the plan then holds its weights and its slopes, unobserved cells 0. O(cells). */
+export function* stateOf(plan: StatePlan, field: StateInput): Steps<MapState> {
+  const { options } = field;
+  const cells = yield* observedCells(plan, field);
+  const totals = yield* cellTotals(plan, cells, field.cellArea);
+  const spread = yield* meanAndVariance(plan, cells);
+  const valueEntropy = binnedEntropy(plan, cells, totals, options);
+  yield;
+  const boltzmann = yield* ensembleSteps(plan, cells, totals, options.temperature);
+  scatterWeights(plan, cells.length, field.observed);
+  const slope = yield* gradientSteps(plan, field, options.scheme);
+  return {
+    totals,
+    ...spread,
+    valueEntropy,
+    bins: options.bins,
+    boltzmann,
+    gradientMean: slope.mean,
+    gradientMax: slope.max,
+  };
+}
+
+function* totalsOf(plan: StatePlan, field: MapCells): Steps<Totals> {
+  return yield* cellTotals(plan, yield* observedCells(plan, field), field.cellArea);
+}
+
+function* spreadOf(plan: StatePlan, field: MapCells): Steps<Spread> {
+  const cells = yield* observedCells(plan, field);
+  const totals = yield* cellTotals(plan, cells, field.cellArea);
+  return { totals, ...(yield* meanAndVariance(plan, cells)) };
 }
 
 /**

@@ -1,7 +1,7 @@
 /** How steep a map is: the 99th percentile of its slopes, by Sobel's differences, in value per distance. */
 import type { Steps } from '../../numeric/slices.ts';
 import type { MapField } from '../map/state.ts';
-import type { StatePlans } from '../map/state-plan.ts';
+import type { StatePlan, StatePlans } from '../map/state-plan.ts';
 
 const SHARE = 0.99;
 /** Halvings of the span from 0 to the steepest. */
@@ -11,19 +11,23 @@ const STEP_CELLS = 65_536;
 
 /** Over the observed cells, of which there is one at least; cells that were not are neighbors as they are. O(cells). */
 export function steepSlope(field: MapField, plans: StatePlans): Steps<number> {
-  const { rows, cols, cells, observed, boundary, spacing } = field;
-  return plans.lend(rows, cols, function* ({ grid, ...plan }) {
-    const { gradientRow, gradientCol, gradientMagnitude } = plan;
-    plan.cells.set(cells);
-    grid.gradient(plan.cells, { scheme: 'SOBEL', boundary, spacing }, gradientRow, gradientCol);
-    yield;
-    grid.slopeSizes(gradientRow, gradientCol, gradientMagnitude);
-    yield;
-    let count = 0;
-    for (let at = 0; at < cells.length; at++)
-      if (observed?.[at] !== 0) gradientMagnitude[count++] = gradientMagnitude[at]!;
-    return yield* percentile(gradientMagnitude.subarray(0, count));
-  });
+  return plans.lend(field, slopeOf);
+}
+
+function* slopeOf(
+  { grid, ...plan }: StatePlan,
+  { cells, observed, boundary, spacing }: MapField,
+): Steps<number> {
+  const { gradientRow, gradientCol, gradientMagnitude } = plan;
+  plan.cells.set(cells);
+  grid.gradient(plan.cells, { scheme: 'SOBEL', boundary, spacing }, gradientRow, gradientCol);
+  yield;
+  grid.slopeSizes(gradientRow, gradientCol, gradientMagnitude);
+  yield;
+  let count = 0;
+  for (let at = 0; at < cells.length; at++)
+    if (observed?.[at] !== 0) gradientMagnitude[count++] = gradientMagnitude[at]!;
+  return yield* percentile(gradientMagnitude.subarray(0, count));
 }
 
 /** The least x, to 2^-32 of the greatest value, that a share of 0.99 does not exceed. */

@@ -8,7 +8,7 @@
  * series.
  */
 import { expectedNext, NO_SUMS, type SeriesSums, withValue } from '../../numeric/running-autoregression.ts';
-import { type ScoreState, SequentialScores } from '../../numeric/sequential-score.ts';
+import { type ScoreState, type Scores, SequentialScores } from '../../numeric/sequential-score.ts';
 
 /** Shift that is looked for, half of it: a sum falls by this much a window while nothing changes. */
 const DRIFT = 0.5;
@@ -64,9 +64,9 @@ export interface Alarm {
 }
 
 interface Series {
-  readonly scores: SequentialScores;
+  readonly scores: Scores;
   memory: SeriesSums;
-  readonly misses: SequentialScores;
+  readonly misses: Scores;
   up: Sum;
   down: Sum;
 }
@@ -79,18 +79,16 @@ export class ChangePoints {
 
   /** `statistics`: how many series; `falseAlarmWindows`: mean windows between two false alarms of all together. */
   constructor(statistics: number, falseAlarmWindows: number, from?: ChangePointState | ChangePoints) {
-    const isCopy = from instanceof ChangePoints;
-    this.#threshold = isCopy ? from.#threshold : alarmThreshold(statistics, falseAlarmWindows);
-    this.#windows = (isCopy ? from.#windows : from?.windows) ?? 0;
     this.#alarm = from?.alarm;
-    const series = isCopy ? from.#series : from?.series;
-    this.#series = series
-      ? series.map((each) => ({
-          ...each,
-          scores: new SequentialScores(each.scores),
-          misses: new SequentialScores(each.misses),
-        }))
-      : Array.from({ length: statistics }, freshSeries);
+    if (from instanceof ChangePoints) {
+      this.#threshold = from.#threshold;
+      this.#windows = from.#windows;
+      this.#series = from.#series.map(triedSeries);
+      return;
+    }
+    this.#threshold = alarmThreshold(statistics, falseAlarmWindows);
+    this.#windows = from?.windows ?? 0;
+    this.#series = from ? from.series.map(seriesOf) : Array.from({ length: statistics }, freshSeries);
   }
 
   /** The last alarm; undefined before the first. */
@@ -138,6 +136,15 @@ export class ChangePoints {
     this.#alarm = { at, onset };
     this.#series = this.#series.map(freshSeries);
   }
+}
+
+function seriesOf({ scores, memory, misses, up, down }: SeriesState): Series {
+  return { scores: new SequentialScores(scores), memory, misses: new SequentialScores(misses), up, down };
+}
+
+/** One that goes on beside the given one, which may take nothing meanwhile. */
+function triedSeries({ scores, memory, misses, up, down }: Series): Series {
+  return { scores: scores.tried(), memory, misses: misses.tried(), up, down };
 }
 
 function freshSeries(): Series {

@@ -94,7 +94,7 @@ export const SHAPE_NAMES: readonly string[] = SHAPES.map(({ name }) => name);
 /** All features, in the order of FEATURE_NAMES. */
 export function featuresOf(input: FeatureInput): (number | undefined)[] {
   const energy = thinned(new Float64Array(input.records.map((record) => record.energy)), POINTS_MAX);
-  const prepared = { ...input, energy, energyTrend: trendOf(energy) };
+  const prepared = { energy, energyTrend: trendOf(energy), ...input };
   return FEATURES.map((feature) => feature.of(prepared));
 }
 
@@ -151,7 +151,8 @@ function departureOf(values: Float64Array): number {
 }
 
 function varianceOf(values: Float64Array): number {
-  let [mean, squares] = [0, 0];
+  let mean = 0;
+  let squares = 0;
   for (let at = 0; at < values.length; at++) {
     const value = values[at]!;
     const gap = value - mean;
@@ -216,7 +217,8 @@ function ofPatterns(
 
 /** D(2) / D(1) - 1, D(lag) the squared difference of cells a lag apart: the lag-1 autocorrelation of a first-order process. */
 function cellMemory(records: readonly WindowRecord[]): number | undefined {
-  let [next, second] = [0, 0];
+  let next = 0;
+  let second = 0;
   for (const { apart } of records) {
     next += apart[0];
     second += apart[1];

@@ -70,8 +70,9 @@ export function createMeasure(rows: number, cols: number): Measure {
       const waves = spectrum?.(map, energy);
       yield;
       const { apart, patterns } = isSpectral
-        ? yield* compared(map, before)
+        ? compared(map, before)
         : { apart: [0, 0] as const, patterns: [] };
+      yield;
       return {
         startMs: map.startMs,
         energy,
@@ -139,9 +140,11 @@ function addSlopes(
 }
 
 /** Squared differences to the maps before, and the orders cells stood in over the last four. */
-function* compared({ cells, observed }: RegimeMap, before: readonly HeldMap[]) {
+function compared({ cells, observed }: RegimeMap, before: readonly HeldMap[]) {
   const [one, two, three] = before;
-  let [count, next, second] = [0, 0, 0];
+  let count = 0;
+  let next = 0;
+  let second = 0;
   const patterns = new Array<number>(PATTERNS).fill(0);
   if (!one || !two) return { apart: [0, 0] as const, patterns };
   for (let at = 0; at < cells.length; at++) {
@@ -155,7 +158,6 @@ function* compared({ cells, observed }: RegimeMap, before: readonly HeldMap[]) {
     const pattern = patternOf(three.cells[at]!, two.cells[at]!, one.cells[at]!, value);
     if (pattern >= 0) patterns[pattern] = patterns[pattern]! + 1;
   }
-  yield;
   const share = 1 / Math.max(1, count);
   return { apart: [next * share, second * share] as const, patterns };
 }
@@ -196,7 +198,9 @@ function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: numb
     power.fill(0);
     const floor = POWER_MIN * map.variance * map.count;
     const count = rows * cols - 1;
-    let [total, logs, moment] = [0, 0, 0];
+    let total = 0;
+    let logs = 0;
+    let moment = 0;
     let product = 1;
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < kept; j++) {
@@ -230,7 +234,11 @@ function createSpectrum(rows: number, cols: number): (map: RegimeMap, mean: numb
 
 /** Least squares of ln mean power over ln frequency; undefined with fewer than two shells. */
 function shellSlope(power: Float64Array, weight: Float64Array, floor: number): number | undefined {
-  let [n, x, xx, y, xy] = [0, 0, 0, 0, 0];
+  let n = 0;
+  let x = 0;
+  let xx = 0;
+  let y = 0;
+  let xy = 0;
   for (let shell = 1; shell < power.length; shell++) {
     if (weight[shell] === 0) continue;
     const logFrequency = Math.log(shell);

@@ -42,20 +42,23 @@ export function* observeSteps(
   place: RegimePlace,
   plans: StatePlans,
 ): Steps<RegimeMap> {
-  return observedAs(field, place, yield* spreadSteps({ ...field, cellArea: 1 }, plans));
+  const { rows, cols, cells, observed } = field;
+  const spread = yield* spreadSteps({ rows, cols, cells, observed, cellArea: 1 }, plans);
+  return observedAs(field, place, spread);
 }
 
 /** The same where its totals, of cells of area 1, and its variance are known. O(1), O(cells) without a mask. */
 export function observedAs(
   { rows, cols, cells, observed }: Omit<MapCells, 'cellArea'>,
-  place: RegimePlace,
+  { layout, startMs }: RegimePlace,
   { totals, variance }: { readonly totals: Totals; readonly variance: number },
 ): RegimeMap {
   const { count, net, spatialEntropy } = totals;
   return {
     rows,
     cols,
-    ...place,
+    layout,
+    startMs,
     cells,
     observed: observed ?? new Uint8Array(cells.length).fill(1),
     count,

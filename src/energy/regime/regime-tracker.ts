@@ -48,7 +48,7 @@ export interface RegimeTrackerState {
   readonly onsetMs: number | undefined;
 }
 
-/** A tracker that goes on beside another one: its detector is copied, not written out and read. */
+/** A tracker that goes on beside another one, whose detector it reads. */
 type Tried = Omit<RegimeTrackerState, 'changes'> & { readonly changes: ChangePoints };
 
 interface Ground {
@@ -100,7 +100,7 @@ export class RegimeTracker {
   }
 
   state(): RegimeTrackerState {
-    return { ...this.#withoutChanges(), changes: this.#changes.state() };
+    return { changes: this.#changes.state(), ...this.#withoutChanges() };
   }
 
   #withoutChanges(): Omit<RegimeTrackerState, 'changes'> {
@@ -148,7 +148,7 @@ export class RegimeTracker {
   /** What would be judged if these maps came next, oldest first; nothing is changed. */
   *judge(maps: readonly RegimeMap[]): Steps<RegimeJudgement> {
     // Windows and maps before are never written, so both may hold them.
-    const tried = new RegimeTracker({ ...this.#withoutChanges(), changes: this.#changes });
+    const tried = new RegimeTracker({ changes: this.#changes, ...this.#withoutChanges() });
     // Only scratch memory, which two may share that do not run at once.
     tried.#measure = this.#measure;
     yield;
@@ -184,21 +184,21 @@ export class RegimeTracker {
       this.#held = heldLabel(this.#held, WARMING_UP);
       const label = this.#held.label;
       const changedFrom = label === before ? undefined : before;
-      return { ...common, label, changedFrom, posterior: WARMING_UP, logits: [], features: [] };
+      return { label, changedFrom, posterior: WARMING_UP, logits: [], features: [], ...common };
     }
-    const features = featuresOf({ ...this.#ground!, records: this.#settled(), sinceAlarm });
+    const features = featuresOf({ records: this.#settled(), sinceAlarm, ...this.#ground! });
     const logits = logitsOf(SERIES_MODEL, features);
     const posterior = posteriorOf(logits, this.temperature);
     this.#held = heldLabel(this.#held, posterior);
     const label = this.#held.label;
     const changedFrom = label === before ? undefined : before;
     return {
-      ...common,
       label,
       changedFrom,
       posterior,
       logits,
       features: namedFeatures(SERIES_MODEL, features),
+      ...common,
     };
   }
 

@@ -5,14 +5,14 @@ import { gridDigest } from '../../../src/energy/map/digest.ts';
 import {
   type MapField,
   type MapState,
+  type StateInput,
   type StateOptions,
-  type StateResult,
-  stateFieldsSteps,
+  stateOf,
   stateSteps,
 } from '../../../src/energy/map/state.ts';
-import { createStatePlans } from '../../../src/energy/map/state-plan.ts';
+import { createStatePlans, type StatePlan } from '../../../src/energy/map/state-plan.ts';
 import { applyNegativeRule, type NegativeRule } from '../../../src/numeric/negative-policy.ts';
-import { runInSlices, runThrough, type Steps } from '../../../src/numeric/slices.ts';
+import { runInSlices, runThrough } from '../../../src/numeric/slices.ts';
 import { createRandom } from '../../../src/random.ts';
 import { addEntropy, ENTROPY } from '../../numeric/support/plain-entropy.ts';
 import { logSumExp } from '../../numeric/support/plain-log-sum-exp.ts';
@@ -48,17 +48,20 @@ function field(
 const plans = createStatePlans(2);
 
 /** The state with copies of its fields. */
-const computeSteps = (map: MapField, change: Partial<StateOptions> = {}): Steps<StateResult> =>
-  stateFieldsSteps(map, { ...OPTIONS, ...change }, plans, function* (result) {
-    yield;
-    return {
-      state: result.state,
-      weights: result.weights.slice(),
-      gradientRow: result.gradientRow.slice(),
-      gradientCol: result.gradientCol.slice(),
-      gradientMagnitude: result.gradientMagnitude.slice(),
-    };
-  });
+const computeSteps = (map: MapField, change: Partial<StateOptions> = {}) =>
+  plans.lend({ ...map, options: { ...OPTIONS, ...change } }, stateAndFields);
+
+function* stateAndFields(plan: StatePlan, input: StateInput) {
+  const state = yield* stateOf(plan, input);
+  yield;
+  return {
+    state,
+    weights: plan.weights.slice(),
+    gradientRow: plan.gradientRow.slice(),
+    gradientCol: plan.gradientCol.slice(),
+    gradientMagnitude: plan.gradientMagnitude.slice(),
+  };
+}
 
 const compute = (map: MapField, change: Partial<StateOptions> = {}) => runThrough(computeSteps(map, change));
 
