@@ -8,12 +8,18 @@ import type { Clock } from '../clock.ts';
 /** A computation that can be paused at each yield. */
 export type Steps<Result> = Generator<void, Result, void>;
 
+/** What a computation may be given up by: an AbortSignal, or the call it is for. */
+export interface Abortable {
+  /** Throws why it is to be given up, if it is. */
+  throwIfAborted(): void;
+}
+
 export interface SliceOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** Work between two turns of the event loop, ms; exceeded by at most one step. */
   readonly sliceMs: number;
-  /** Ends the computation before its first slice or between two: the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  /** Ends the computation before its first slice or between two: the promise rejects with what this throws. */
+  readonly signal?: Abortable;
 }
 
 /** Runs a computation through without a pause. */
@@ -44,7 +50,7 @@ let isTurnAwaited = false;
 export function runInSlices<Result>(steps: Steps<Result>, options: SliceOptions): Promise<Result> {
   return new Promise<Result>((resolve, reject) => {
     const { clock, sliceMs, signal } = options;
-    if (signal?.aborted) return reject(signal.reason);
+    signal?.throwIfAborted();
     const slice = () => {
       try {
         signal?.throwIfAborted();

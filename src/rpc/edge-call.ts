@@ -153,8 +153,8 @@ export class EdgeCall implements Call, Caller {
     else this.onAbort = [callback];
   }
 
-  /** Throws why the call is to end early, if it is. */
   throwIfAborted(): void {
+    if (!this.settled && this.surface.cancelled) this.stop(this.cancelError());
     if (this.abortReason) throw this.abortReason;
   }
 

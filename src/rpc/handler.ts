@@ -56,6 +56,8 @@ export interface Call {
   readonly requestId: string;
   /** Aborts on deadline, client cancel and shutdown. Made on first use: ask for it only where it is needed. */
   readonly signal: AbortSignal;
+  /** Throws what `signal` would abort with, if it has: without a signal, for those who ask now and then. */
+  throwIfAborted(): void;
   /** W3C trace context of the caller, where there is one. */
   readonly traceparent: string | undefined;
   /**

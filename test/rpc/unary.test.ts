@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { RpcError } from '../../src/client/rpc-error.ts';
 import { AppError } from '../../src/errors.ts';
 import { identityError } from '../../src/rpc/errors.ts';
+import type { Call } from '../../src/rpc/handler.ts';
 import type { RpcConfig } from '../../src/rpc/serve.ts';
 import { principalOf } from '../support/calls.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
@@ -244,6 +245,29 @@ describe('deadlines and cancellation', () => {
     expect(await failed).toMatchObject({ code: 'CANCELLED' });
     await until(() => signal!.aborted);
     expect(signal!.reason).toMatchObject({ reason: 'CANCELLED' });
+    expect(await world.metrics.exposition()).toContain(
+      'homeostat_rpc_requests_total{service="homeostat.probe.v1.ProbeService",method="Echo",code="CANCELLED"} 1',
+    );
+  });
+
+  test('a handler that only asks now and then learns of the cancel, and the call is counted once', async () => {
+    let asked: Call | undefined;
+    const probe = await start({
+      greet: () => ({}),
+      echo: (_request, call) => {
+        call.throwIfAborted(); // Nothing to say yet.
+        asked = call;
+        return new Promise(() => {});
+      },
+    });
+    const giveUp = new AbortController();
+    const failed = failure(probe.echo({}, { signal: giveUp.signal }));
+    await until(() => asked !== undefined);
+    giveUp.abort();
+    await failed;
+    await probe.greet({}); // On the same connection, so the server has read the cancel before it.
+    for (let again = 0; again < 2; again++)
+      expect(() => asked!.throwIfAborted()).toThrow(expect.objectContaining({ reason: 'CANCELLED' }));
     expect(await world.metrics.exposition()).toContain(
       'homeostat_rpc_requests_total{service="homeostat.probe.v1.ProbeService",method="Echo",code="CANCELLED"} 1',
     );

@@ -20,11 +20,13 @@ export const LOOPBACK: Peer = { address: '127.0.0.1', certificate: undefined };
 
 /** A call of a caller that may do nothing in particular; its audit entries go nowhere. */
 export function callOf(changed: Partial<Call> = {}): Call {
+  const { signal = new AbortController().signal } = changed;
   return {
     principal: principalOf('test'),
     peer: LOOPBACK,
     requestId: 'r1',
-    signal: new AbortController().signal,
+    signal,
+    throwIfAborted: () => signal.throwIfAborted(),
     traceparent: undefined,
     audit: async () => undefined,
     ...changed,

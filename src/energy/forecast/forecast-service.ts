@@ -103,7 +103,7 @@ async function predict(
 ): Promise<Answer> {
   const { map, request } = question;
   const run = <Result>(steps: Steps<Result>) =>
-    runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call.signal });
+    runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call });
   if (map) {
     refuseLargeAnswer(request, question.options.steps, map.cells.length, deps.sendBytesMax);
     const cell = applyNegativeRule(map.field.cells, map.field.observed, map.negativeRule);

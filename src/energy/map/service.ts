@@ -54,7 +54,7 @@ export function createComputeHandlers(
 ): Pick<Handlers<typeof EnergyService>, 'computeState' | 'checkConservation'> {
   const plans = createStatePlans(PLANS_KEPT);
   const run = <Result>(steps: Steps<Result>, call: Call) =>
-    runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call.signal });
+    runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call });
 
   return {
     computeState: (request, call) => run(computeStateSteps(request, plans, deps.sendBytesMax), call),

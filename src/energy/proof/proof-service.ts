@@ -244,7 +244,7 @@ async function examine(deps: Deps, call: Call, question: Question): Promise<Case
 }
 
 function inSlices<Result>(deps: Deps, call: Call, steps: Steps<Result>): Promise<Result> {
-  return runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call.signal });
+  return runInSlices(steps, { clock: deps.clock, sliceMs: deps.sliceMs, signal: call });
 }
 
 /** What commands have in common: their key, and what the audit trail calls them about. */

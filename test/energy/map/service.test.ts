@@ -266,7 +266,7 @@ describe('ComputeState', () => {
     const side = 1024;
     const cells = Float32Array.from({ length: side * side }, (_, at) => Math.sin(at));
     const grid = { rows: side, cols: side, rawValues: new Uint8Array(cells.buffer) };
-    const cancelled = { ...call, signal: AbortSignal.abort(new Error('cancelled')) };
+    const cancelled = callOf({ signal: AbortSignal.abort(new Error('cancelled')) });
     await expect(compute({ map: { grid } }, { call: cancelled })).rejects.toThrow('cancelled');
     let turns = 0;
     let ended = false;
