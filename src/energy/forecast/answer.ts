@@ -104,12 +104,12 @@ export function* givenSteps(question: AskedQuestion): Steps<Answer> {
   const widthMs = 1000 * dtSeconds;
   const observed = map.field.observed ?? new Uint8Array(map.cells.length).fill(1);
   const mapOf = (at: number, cells: Float64Array): ForecastMap => ({
-    ...map.field,
     layout: '',
     conserves: false,
     startMs: at * widthMs,
     // The next start to the bit, whatever the width.
     endMs: (at + 1) * widthMs,
+    ...map.field,
     cells,
     observed,
   });
