@@ -254,13 +254,14 @@ function invalid(field: string, description: string) {
 
 /** Holds cells to what a float32 can be, in place. */
 function holdCells(cells: Float64Array): Float64Array {
-  for (let at = 0; at < cells.length; at++) cells[at] = held(cells[at]!);
+  for (let at = 0; at < cells.length; at++)
+    if (Math.abs(cells[at]!) > FLOAT32_MAX) cells[at] = held(cells[at]!);
   return cells;
 }
 
 /** A finite float32, or the nearest one. */
 function held(value: number): number {
-  return Math.min(FLOAT32_MAX, Math.max(-FLOAT32_MAX, value));
+  return Math.abs(value) > FLOAT32_MAX ? Math.sign(value) * FLOAT32_MAX : value;
 }
 
 /** Cells one half width away, below (-1) or above (1); the least or greatest float32 where nothing bounds them. */

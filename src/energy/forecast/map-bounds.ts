@@ -32,8 +32,9 @@ export function addWeighted(out: Float64Array, map: Float32Array | Float64Array,
 export function widened(range: Range, cells: Float64Array): Range {
   let { low, high } = range;
   for (let at = 0; at < cells.length; at++) {
-    low = Math.min(low, cells[at]!);
-    high = Math.max(high, cells[at]!);
+    const value = cells[at]!;
+    if (value < low) low = value;
+    if (value > high) high = value;
   }
   return { low, high };
 }
@@ -44,6 +45,7 @@ export function restrain(cells: Float64Array, now: Float64Array, { low, high }: 
   const greatest = Math.min(FLOAT32_MAX, high + (high - low));
   for (let i = 0; i < cells.length; i++) {
     const value = cells[i]!;
+    if (value >= least && value <= greatest) continue; // As nearly all are, and writing takes longer than asking.
     cells[i] = Number.isFinite(value) ? Math.max(least, Math.min(greatest, value)) : now[i]!;
   }
 }
