@@ -64,19 +64,10 @@ export function createDmd(cells: number, from?: DmdState): Predictor<DmdState> {
   const { snapshots } = state;
   // Made of the state alone, so that one that goes on from it makes the same.
   let made: { readonly learned: number; readonly model: Model | undefined } | undefined;
-  /** Of the model and the errors of now, by the windows it is rolled out over. */
-  let laws = new Map<number, Float64Array>();
   const modelNow = (): Model | undefined => {
-    if (made?.learned !== snapshots.learned) {
+    if (made?.learned !== snapshots.learned)
       made = { learned: snapshots.learned, model: fitModel(snapshots) };
-      laws = new Map();
-    }
     return made.model;
-  };
-  const lawOver = (windows: number, model: Model): Float64Array => {
-    const law = laws.get(windows) ?? boundedLaw(model.laws[bestOf(state.errors)]!, model.rank, windows);
-    laws.set(windows, law);
-    return law;
   };
 
   return {
@@ -99,7 +90,7 @@ export function createDmd(cells: number, from?: DmdState): Predictor<DmdState> {
       const start = isNewest
         ? model.start
         : yield* coefficientsOf(snapshots, model, now.cells, (before ?? now).cells);
-      const law = lawOver(horizons.at(-1) ?? 0, model);
+      const law = boundedLaw(model.laws[bestOf(state.errors)]!, model.rank, horizons.at(-1) ?? 0);
       let reached = start;
       let step = 0;
       for (const [at, horizon] of horizons.entries()) {

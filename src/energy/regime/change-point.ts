@@ -77,7 +77,10 @@ export class ChangePoints {
   #alarm: Alarm | undefined;
   readonly #threshold: number;
 
-  /** `statistics`: how many series; `falseAlarmWindows`: mean windows between two false alarms of all together. */
+  /**
+   * `statistics`: how many series; `falseAlarmWindows`: mean windows between two false alarms of all together. Goes on from
+   * a state, which it takes over, or beside another detector, which it reads and which may take nothing meanwhile.
+   */
   constructor(statistics: number, falseAlarmWindows: number, from?: ChangePointState | ChangePoints) {
     this.#alarm = from?.alarm;
     if (from instanceof ChangePoints) {

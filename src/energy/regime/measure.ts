@@ -142,27 +142,24 @@ function addSlopes(
 /** Squared differences to the maps before, and the orders cells stood in over the last four. */
 function compared({ cells, observed }: RegimeMap, before: readonly HeldMap[]) {
   const [one, two, three] = before;
-  const counts = new Uint32Array(PATTERNS);
-  if (!one || !two) return { apart: [0, 0] as const, patterns: Array.from(counts) };
-  const [last, second, third] = [one.cells, two.cells, (three ?? two).cells];
-  const [lastObserved, secondObserved, thirdObserved] = [one.observed, two.observed, (three ?? two).observed];
-  const hasOrders = three !== undefined;
+  const patterns = new Array<number>(PATTERNS).fill(0);
   let count = 0;
-  let toLast = 0;
-  let toSecond = 0;
+  let next = 0;
+  let second = 0;
+  if (!one || !two) return { apart: [0, 0] as const, patterns };
   for (let at = 0; at < cells.length; at++) {
-    if (observed[at] === 0 || lastObserved[at] === 0 || secondObserved[at] === 0) continue;
+    if (observed[at] === 0 || one.observed[at] === 0 || two.observed[at] === 0) continue;
     // As the maps before are held.
     const value = Math.fround(cells[at]!);
     count++;
-    toLast += (value - last[at]!) ** 2;
-    toSecond += (value - second[at]!) ** 2;
-    if (!hasOrders || thirdObserved[at] === 0) continue;
-    const pattern = patternOf(third[at]!, second[at]!, last[at]!, value);
-    if (pattern >= 0) counts[pattern] = counts[pattern]! + 1;
+    next += (value - one.cells[at]!) ** 2;
+    second += (value - two.cells[at]!) ** 2;
+    if (three === undefined || three.observed[at] === 0) continue;
+    const pattern = patternOf(three.cells[at]!, two.cells[at]!, one.cells[at]!, value);
+    if (pattern >= 0) patterns[pattern] = patterns[pattern]! + 1;
   }
   const share = 1 / Math.max(1, count);
-  return { apart: [toLast * share, toSecond * share] as const, patterns: Array.from(counts) };
+  return { apart: [next * share, second * share] as const, patterns };
 }
 
 type Waves = Omit<Shape, 'kurtosis'> & { readonly modes: readonly number[] };

@@ -79,8 +79,6 @@ export class RegimeTracker {
   #before: readonly HeldMap[];
   #changes: ChangePoints;
   #onsetMs: number | undefined;
-  /** Whether maps are to be compared with the next one. */
-  #goesOn = true;
 
   /** Goes on from a state, which it takes over, or starts anew by the settings. */
   constructor(from: RegimeSettings | RegimeTrackerState | Tried) {
@@ -154,10 +152,7 @@ export class RegimeTracker {
     // Only scratch memory, which two may share that do not run at once.
     tried.#measure = this.#measure;
     yield;
-    for (const [at, map] of maps.entries()) {
-      tried.#goesOn = at + 1 < maps.length;
-      yield* tried.fold(map);
-    }
+    for (const map of maps) yield* tried.fold(map);
     return tried.latest;
   }
 
@@ -173,7 +168,8 @@ export class RegimeTracker {
     this.#measure ??= createMeasure(rows, cols);
     const record = yield* this.#measure.record(map, this.#before);
     this.#records = [...this.#records, record].slice(-this.#settings.windows);
-    if (this.#goesOn) this.#before = record.patterns.length > 0 ? withHeld(this.#before, map) : [];
+    const held = { cells: new Float32Array(map.cells), observed: map.observed };
+    this.#before = record.patterns.length > 0 ? [held, ...this.#before].slice(0, HELD_MAPS) : [];
     return record;
   }
 
@@ -229,9 +225,4 @@ export class RegimeTracker {
   #detector(from: ChangePointState | ChangePoints | undefined): ChangePoints {
     return new ChangePoints(STATISTICS.length, this.#settings.falseAlarmWindows, from);
   }
-}
-
-/** The newest maps with one more. */
-function withHeld(before: readonly HeldMap[], { cells, observed }: RegimeMap): readonly HeldMap[] {
-  return [{ cells: new Float32Array(cells), observed }, ...before].slice(0, HELD_MAPS);
 }
